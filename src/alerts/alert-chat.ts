@@ -1,7 +1,7 @@
 /**
- * An alert as a Slack-compatible message. `blocks` are plain text, which Slack shows as it is;
- * `text` is for notifications, and for the other chats that take Slack's format but no blocks.
- * Nothing in it can mention anybody, make a link or end a mark.
+ * Renders an alert as a Slack-compatible message. `blocks` are plain text, which Slack shows
+ * unchanged; `text` is for notifications, and for other chats that accept Slack's format without
+ * blocks. No text in it can mention people, create a link or end a mark.
  */
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";
@@ -69,7 +69,7 @@ function titleOf(message: AlertMessage): string {
     case "drift":
       return `shardctl: ${name} has drifted, ${countDrifts(message)}`;
     case "clean":
-      return `shardctl: ${name} is as declared again`;
+      return `shardctl: ${name} matches its manifests again`;
     case "retired":
       return `shardctl: ${name} is not reconciled here any more`;
     default:

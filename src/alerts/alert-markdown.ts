@@ -1,7 +1,7 @@
 /**
- * The body of an environment's alert issue, and what is said when it is closed. It says what is
- * wrong, since when, and what to do; it stays under GitHub's limit, and holds no text that was not
- * escaped. The marker is the poster's business.
+ * Renders the body of an environment's alert issue, and the comment that closes it. The body says
+ * what is wrong, since when, and what to do. It stays under GitHub's limit and escapes all foreign
+ * text. The caller adds the marker.
  */
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";
@@ -43,10 +43,10 @@ export function renderAlertIssue(message: AlertMessage): string {
   const manifests =
     commit === null ? "" : ` against the manifests of ${codeMarkdown(shortCommit(commit))}`;
   const parts = [
-    `**Live and the merged manifests of ${codeMarkdown(shortName(environment))} part ways: ${countDrifts(message)}.**`,
+    `**Live and the merged manifests of ${codeMarkdown(shortName(environment))} differ: ${countDrifts(message)}.**`,
     `| Drift | Namespace | What is wrong | Seen since |\n|---|---|---|---|\n${rows}`,
     `### What to do\n\n${remedies}`,
-    `<sub>Found by two looks in a row${manifests}. This issue is edited when something opens or goes away, and closed when all is well; \`shardctl drift\` shows how it is now.</sub>`,
+    `<sub>Found by two checks in a row${manifests}. shardctl edits this issue when a drift opens or goes away, and closes it when none is left. Run \`shardctl drift\` for the current state.</sub>`,
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -56,9 +56,9 @@ export function renderAlertClosing({ environment, commit, cause }: AlertMessage)
   const name = codeMarkdown(shortName(environment));
   switch (cause) {
     case "clean":
-      return `All is well: the last run looked at everything that was due in ${name}, could read all of it, and found no drift${commit === null ? "" : ` from ${codeMarkdown(shortCommit(commit))}`}.`;
+      return `No drift is left: the last tick checked everything that was due in ${name}, could read all of it, and found no drift${commit === null ? "" : ` from ${codeMarkdown(shortCommit(commit))}`}.`;
     case "retired":
-      return `${name} is not reconciled by this Worker any more, so nobody here looks at it.`;
+      return `${name} is not reconciled by this Worker any more, so it is no longer checked here.`;
     case "drift":
       throw new Error("An alert with open drifts is not closed");
     default:

@@ -1,4 +1,4 @@
-/** Content of an alert, before it is put into words for an issue or a chat. */
+/** Gathers the content of an alert, before it is worded for an issue or a chat. */
 import type { Drift } from "../model/drift.ts";
 import { formatQuantity } from "../model/figures.ts";
 import { printable, shorten } from "../render/printable.ts";

@@ -1,5 +1,5 @@
 /**
- * Decides the alert of an environment, and keeps the one that each channel was told last. Pure.
+ * Decides the alert of an environment, and stores what each channel was told last. Pure.
  *
  * A channel is told the newest state and nothing in between, so that an outage of a day ends with
  * one message. Nothing waits in a queue.

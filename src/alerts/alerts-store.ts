@@ -1,4 +1,4 @@
-/** The alerts in the coordinator's SQLite: one row an environment. */
+/** Stores the alerts in the coordinator's SQLite, one row an environment. */
 import { type AlertState, newAlertState } from "./alert-state.ts";
 
 const SCHEMA =

@@ -209,7 +209,7 @@ export class Alerts {
       Date.now(),
     );
     if (!sent.ok) return { ok: false, ...sent.failure };
-    const what = target.fingerprint === null ? "all is well" : `${target.driftCount} open`;
+    const what = target.fingerprint === null ? "no drift is left" : `${target.driftCount} open`;
     return { ok: true, issueUrl: null, summary: `the alert webhook was told: ${what}` };
   }
 

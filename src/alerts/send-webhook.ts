@@ -1,6 +1,6 @@
 /**
- * One POST of a Slack-compatible message. The address is a secret: it is in no message, and a
- * redirect is not followed, since it would take the message to somebody else.
+ * Sends one Slack-compatible message. The address is a secret: no error text contains it, and
+ * redirects are not followed, since they would send the message to another party.
  */
 import { failure, success, type Result } from "../model/result.ts";
 import type { ChatMessage } from "./alert-chat.ts";

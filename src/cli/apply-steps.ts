@@ -1,11 +1,12 @@
 /**
- * The parts of `apply` between the plan and the end of the run: guards, starting, and the reply to
- * a stale plan.
+ * Implements the parts of `apply` between the plan and the end of the run: guards, the start, and
+ * the reply to a stale plan.
  */
 import type { Run } from "../model/api.ts";
 import { type Block, GUARDS, type Guard, type Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { ApiClient } from "./api-client.ts";
+import { formatQuantity } from "../model/figures.ts";
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
 import { planJson } from "./views.ts";
@@ -31,10 +32,10 @@ export function failBlocked(plan: Plan, blocks: readonly Block[]): ReturnType<ty
   const hard = blocks.some((block) => !block.overridable);
   const hint = hard
     ? "Resolve what cannot be overridden first, then plan again."
-    : `Resolve it, or apply in spite of it: shardctl apply --override ${overridable.join(" ")}`;
+    : `Resolve it, or override it: shardctl apply --override ${overridable.join(" ")}`;
   return fail(
     "blocked",
-    `Nothing was applied: ${blocks.length} of the plan's guards say no.\n${lines.join("\n")}`,
+    `Nothing was applied: ${formatQuantity(blocks.length, "guard")} ${blocks.length === 1 ? "blocks" : "block"} the plan.\n${lines.join("\n")}`,
     hint,
     {
       plan: planJson(plan),
@@ -77,7 +78,7 @@ function leftUnknown(failure: CliFailure): boolean {
 }
 
 /**
- * The plan of now, with the frozen choices of an earlier one as far as they still hold; without
+ * The current plan, with the frozen choices of an earlier one as far as they still hold; without
  * them when the server has forgotten it.
  */
 export async function planAgain(
@@ -109,7 +110,7 @@ export function failStale(reviewed: Plan, current: Plan): ReturnType<typeof fail
   return fail(
     "stalePlan",
     `Nothing was applied: the plan ${reviewed.fingerprint.slice(0, 12)} is stale. Since it was made:\n${changes.join("\n")}`,
-    "Look at the new plan, and review it again: shardctl plan",
+    "Review the new plan: shardctl plan",
     { reviewed: reviewed.fingerprint, plan: planJson(current) },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Shared parts of all command files: the common options, examples in help texts, and the type of
+ * Shares what all command files need: the common options, examples in help texts, and the type of
  * `perform`.
  */
 import type { Command } from "commander";

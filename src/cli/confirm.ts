@@ -1,6 +1,6 @@
 /**
- * The question before anything is changed. Only the word yes is a yes; without a terminal there is
- * nobody to ask.
+ * Asks for approval before anything is changed. Only the answer `yes` approves; without a terminal
+ * the command fails.
  */
 import { createInterface } from "node:readline/promises";
 

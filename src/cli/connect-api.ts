@@ -1,6 +1,6 @@
 /**
- * The client for a project's reconciler, or what is missing to reach one. Checks endpoint and token
- * before anything is sent.
+ * Creates the client of a project's reconciler, or says what is missing to reach one. Checks
+ * endpoint and token before anything is sent.
  */
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
@@ -15,7 +15,7 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
     return fail(
       "noEndpoint",
       `No reconciler is configured for the environment '${project.environment}'.`,
-      `Start a local one:      shardctl dev\nor name the deployed:   environments.${project.environment}.endpoint in ${CONFIG_NAME}, SHARDCTL_ENDPOINT, or --endpoint`,
+      `Start a local one:      shardctl dev\nor name a deployed one: environments.${project.environment}.endpoint in ${CONFIG_NAME}, SHARDCTL_ENDPOINT, or --endpoint`,
     );
   }
   const url = readEndpoint(endpoint);
@@ -41,7 +41,7 @@ const RUNNER_VARIABLE = /^(?:GITHUB|ACTIONS|RUNNER)_/;
  */
 function chooseTokens(host: Host, project: Project, endpoint: string): CliResult<TokenSource> {
   if (RUNNER_VARIABLE.test(project.tokenVariable)) {
-    const message = `tokenVariable is ${project.tokenVariable}, which holds what a runner of GitHub Actions uses itself: it is not sent to ${endpoint}.`;
+    const message = `tokenVariable is ${project.tokenVariable}, a variable that GitHub Actions itself uses: its value is not sent to ${endpoint}.`;
     return fail(
       "config",
       message,
@@ -69,7 +69,7 @@ function readEndpoint(text: string): CliResult<string> {
     return fail(
       "config",
       "The endpoint has a user name or a password in it.",
-      "Leave them out; the token goes into SHARDCTL_TOKEN.",
+      "Remove them, and set the token in SHARDCTL_TOKEN.",
     );
   }
   return { ok: true, value: url.origin + url.pathname.replace(/\/+$/, "") };

@@ -1,6 +1,6 @@
 /**
- * Exit codes: the one place that gives them. Help texts, commands and tests read this table.
- * Scripts depend on it: never renumber.
+ * Defines the exit codes. Help texts, commands and tests read this table. Scripts depend on it:
+ * never renumber.
  */
 
 export const EXIT = {
@@ -16,9 +16,9 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 const MEANINGS: readonly (readonly [ExitCode, string])[] = [
   [EXIT.done, "done, or nothing to do"],
-  [EXIT.error, "error, or something could not be looked at (status, drift --exit-code)"],
+  [EXIT.error, "error, or something could not be read (status, drift --exit-code)"],
   [EXIT.changesPending, "changes are pending, or drift (plan and drift with --exit-code only)"],
-  [EXIT.stalePlan, "stale plan: what it was made from has changed"],
+  [EXIT.stalePlan, "stale plan: the state that it was made from has changed"],
   [EXIT.blocked, "blocked by a guard"],
   [EXIT.locked, "locked: another run is active"],
   [EXIT.interrupted, "interrupted; a run that was started continues"],

@@ -1,6 +1,6 @@
 /**
- * Why a command did not do what was asked: what happened, what to do next, and the exit code. The
- * only shape in which the CLI fails.
+ * Describes why a command failed: what happened, what to do next, and the exit code. The CLI fails
+ * in no other shape.
  */
 import type { Result } from "../model/result.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";

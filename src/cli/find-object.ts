@@ -1,4 +1,7 @@
-/** Which Durable Object binding a namespace is behind: as said, or as its manifest says. */
+/**
+ * Finds the Durable Object binding of a namespace: the one that was given, or the one of its
+ * manifest.
+ */
 import type { Host } from "./host.ts";
 import { parseProject } from "./load-desired.ts";
 import type { Project } from "./project.ts";

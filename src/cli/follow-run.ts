@@ -1,6 +1,6 @@
 /**
- * Follows a run until it ends. The run lives on the server: losing the connection or Ctrl-C only
- * ends the watching, and both say how to look again.
+ * Follows a run until it ends. The run continues on the server: losing the connection or pressing
+ * Ctrl-C only stops watching, and both print how to follow it again.
  */
 import type { Run } from "../model/api.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -53,7 +53,7 @@ export async function followRun(
       lost++;
       if (lost === 1)
         reporter.note(
-          "The server does not answer; the run continues when it is back. Waiting for it.",
+          "The server does not answer. The run continues when the server is back; waiting for it.",
         );
       if (lost > LOST_POLLS_MAX)
         return fail(

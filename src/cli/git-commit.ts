@@ -1,6 +1,6 @@
 /**
- * The commit that the manifests are from, for plans and history; null when git cannot vouch for
- * every byte of them.
+ * Finds the commit of the manifests, for plans and history; null when git cannot vouch for every
+ * byte of them.
  */
 import { execFile } from "node:child_process";
 

@@ -1,6 +1,7 @@
 /**
- * The process as a value: everything a command takes from its surroundings, so that tests can run
- * commands without a process. Owns the only use of `process` outside `main.ts` and `dev`.
+ * Represents the process as a value: everything that a command takes from its surroundings, so
+ * that tests can run commands without a process. Owns the only use of `process` outside `main.ts`
+ * and `dev`.
  */
 
 /** A place to write text, with what bars need to know about it. */

@@ -1,6 +1,6 @@
 /**
- * Failures between the CLI and an endpoint: connections, time, and answers that are not the API's.
- * Cuts the token out.
+ * Describes failures between the CLI and an endpoint: connections, timeouts, and answers that are
+ * not the API's. Removes the token from every text.
  */
 import { fail } from "./failure.ts";
 import type { Attempt, HttpRecipient, HttpRequest } from "./http-request.ts";
@@ -34,7 +34,7 @@ export function explainFetchError(
   if (error instanceof Error && error.name === "TimeoutError") {
     const message = `${target.endpoint} did not answer ${request.method} ${request.path} within ${request.timeoutMs / 1000} s.`;
     return {
-      result: fail("timeout", message, "Try again; if it stays slow, look at the Worker's logs."),
+      result: fail("timeout", message, "Try again; if it stays slow, check the Worker's logs."),
       trouble: "transient",
     };
   }

@@ -1,6 +1,6 @@
 /**
- * The declaration that a live namespace already satisfies: what `import` writes. Planning it must
- * find nothing to do. Pure.
+ * Builds the declaration that a live namespace already satisfies, which `import` writes. Planning
+ * it must find nothing to do. Pure.
  */
 import type { Key } from "../model/layout/key.ts";
 import { hasDirectory } from "../model/layout/directory.ts";

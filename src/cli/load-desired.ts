@@ -1,4 +1,6 @@
-/** Manifests on disk → desired state of one environment, or every error of every file. */
+/**
+ * Loads the desired state of one environment from manifests on disk, or every error of every file.
+ */
 import { resolve } from "node:path";
 
 import type { DesiredState } from "../model/spec.ts";

@@ -43,7 +43,7 @@ export async function readManifestFiles(
       return fail(
         "file",
         `${path} has more than ${FILES_MAX} manifest files, or folders deeper than ${DEPTH_MAX}.`,
-        "Give the paths that are meant.",
+        "Pass the paths of the manifests instead.",
       );
     }
   }

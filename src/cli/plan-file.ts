@@ -1,7 +1,7 @@
 /**
- * The file of `plan --out`: the plan as it was reviewed, with the desired state it was made from,
- * so that `apply --plan` can ask for the very same plan again. Whoever changes the file only makes
- * it stale: what is applied is what the server plans and the fingerprint names.
+ * Reads and writes the file of `plan --out`: the reviewed plan with the desired state that it was
+ * made from, so that `apply --plan` can request exactly that plan again. Editing the file only
+ * makes it stale: the server plans again, and the fingerprint must match.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";

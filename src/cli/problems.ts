@@ -1,6 +1,6 @@
 /**
- * Problem documents of the API (RFC 9457) → failures that say what to do next. One exhaustive
- * switch.
+ * Maps problem documents of the API (RFC 9457) to failures that name the next step, in one
+ * exhaustive switch.
  */
 import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../model/api.ts";
 import { assertNever } from "../model/result.ts";
@@ -33,7 +33,7 @@ export function describeProblem(
       return target.token === null
         ? fail(
             "unauthenticated",
-            `${target.endpoint} wants a token, and none was given.`,
+            `${target.endpoint} requires a token, and none was given.`,
             target.advice,
             details,
           )
@@ -88,7 +88,7 @@ export function describeProblem(
       return fail(
         "server",
         `The server failed: ${detail}`,
-        "Look at the Worker's logs; nothing else is known here.",
+        "Check the Worker's logs for the cause.",
         details,
       );
     default:

@@ -1,6 +1,6 @@
 /**
- * The command line as a whole: all commands, `--help` and `--version`, and what happens to words
- * that are no command.
+ * Defines the whole command line: all commands, `--help` and `--version`, and the reply to unknown
+ * commands.
  */
 import { Command, CommanderError } from "commander";
 
@@ -26,7 +26,7 @@ const EXAMPLES: readonly Example[] = [
   ["shardctl validate", "check every manifest, without any server"],
   ["shardctl dev", "start the local runtime"],
   ["shardctl plan", "show what differs between manifests and live"],
-  ["shardctl apply", "show it, ask, and do it"],
+  ["shardctl apply", "show the plan, ask, and carry it out"],
   ["shardctl status", "show what is live"],
 ];
 

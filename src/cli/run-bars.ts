@@ -1,6 +1,6 @@
 /**
- * Progress as bars on a terminal: one bar for each running action, a line above them for each that
- * ended.
+ * Shows progress as bars on a terminal: one bar for each running action, and a line above them for
+ * each that has ended.
  */
 import { MultiBar, type SingleBar } from "cli-progress";
 

@@ -1,6 +1,6 @@
 /**
- * Progress in plain lines, for pipes and CI logs: every change of state, and between them at most
- * one line a second and per 10 % of an action.
+ * Prints progress in plain lines, for pipes and CI logs: every change of state, and between them
+ * at most one line a second and per 10 % of an action.
  */
 import type { RunAction } from "../model/api.ts";
 import {

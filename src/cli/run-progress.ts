@@ -1,6 +1,6 @@
 /**
- * How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for
- * the reporter's interface.
+ * Describes the progress of a run in words and numbers, for bars and plain lines alike. Pure but
+ * for the reporter's interface.
  */
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";

@@ -1,7 +1,7 @@
 /**
- * Where the token of a request comes from: the environment variable, or, inside GitHub Actions with
- * `id-token: write`, GitHub itself. A workflow's token is asked for anew with each request, for
- * this endpoint only: the Worker accepts none twice.
+ * Provides the token of a request: from the environment variable, or, inside GitHub Actions with
+ * `id-token: write`, from GitHub. A workflow requests a new token for each request, for this
+ * endpoint only, since the Worker accepts none twice.
  */
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
@@ -23,7 +23,7 @@ export function tokenOfVariable(host: Host, variable: string): CliResult<TokenSo
   if (given !== "" && !/^[\x21-\x7e]+$/.test(given)) {
     return fail(
       "config",
-      `${variable} has characters that no token has, such as spaces or line breaks.`,
+      `${variable} has characters that a token cannot have, such as spaces or line breaks.`,
       "Copy it again.",
     );
   }
@@ -62,7 +62,7 @@ async function askActions(host: Host, url: URL, secret: string): Promise<CliResu
       return fail(
         "unauthenticated",
         `GitHub Actions gave no token: ${answer}.`,
-        "Run the job again; if it stays so, look at GitHub's status.",
+        "Run the job again; if it persists, check GitHub's status.",
       );
     }
     await host.sleep(PAUSE_MS * attempt);

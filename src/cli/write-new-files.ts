@@ -1,4 +1,4 @@
-/** Writes files that must not exist yet: all of them, or none and a list of those in the way. */
+/** Writes files that must not exist yet: all of them, or none and a list of those that exist. */
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
@@ -24,7 +24,7 @@ export async function writeNewFiles(
     if (present.length > 0)
       return fail(
         "file",
-        `Nothing was written: ${present.join(", ")} ${present.length === 1 ? "is" : "are"} there already.`,
+        `Nothing was written: ${present.join(", ")} already ${present.length === 1 ? "exists" : "exist"}.`,
         hint,
       );
   }

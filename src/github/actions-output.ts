@@ -1,5 +1,5 @@
 /**
- * Texts that a runner understands: outputs, lines of its log, and the step's summary.
+ * Formats texts that a runner understands: outputs, lines of its log, and the step's summary.
  *
  * The texts hold values from manifests, which anybody may write: no value can end its output early,
  * and none can become a command.

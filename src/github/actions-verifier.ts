@@ -1,5 +1,5 @@
 /**
- * Verifies a token of GitHub Actions: who it speaks for, and whether that job may apply.
+ * Verifies a token of GitHub Actions: whom it identifies, and whether that job may apply.
  *
  * The token is an OIDC token of GitHub's issuer, so no secret is stored anywhere. Repository and
  * owner are compared by their ids: names can be taken over, and the form of `sub` depends on the

@@ -88,7 +88,7 @@ export function createAppCredential(
     } catch {
       // The error of the crypto library may quote the key.
       throw new UnusableCredential(
-        "The App's private key cannot be read: it is damaged, or not an RSA key. Set it again, whole.",
+        "The App's private key cannot be read: it is damaged, or not an RSA key. Set the complete key again.",
       );
     }
   }

@@ -1,6 +1,6 @@
 /**
- * Answers by address with their ETag, so that asking again for what has not changed costs nothing.
- * Bounded: the least used go first.
+ * Stores answers by address with their ETag, so that requesting unchanged data again costs
+ * nothing. Bounded: the least used are dropped first.
  */
 
 export interface EtagEntry {

@@ -66,7 +66,7 @@ function explainLimit(error: RateLimitReached, could: string): GithubFailure {
   const until = new Date(error.retryAt).toISOString();
   return {
     kind: "rateLimited",
-    message: `${could}: GitHub takes no requests of ours until ${until}${said}.`,
+    message: `${could}: GitHub accepts no more requests from shardctl until ${until}${said}.`,
     retryAt: error.retryAt,
   };
 }

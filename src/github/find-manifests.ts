@@ -1,5 +1,5 @@
 /**
- * The manifests of a commit, as bytes for the parser.
+ * Reads the manifests of a commit, as bytes for the parser.
  *
  * Files are addressed by the hash of their content and come from the cache first, so that an
  * unchanged file costs nothing. What is missing is fetched up to a budget: a large set arrives over

@@ -1,4 +1,4 @@
-/** Which pull request a commit on a branch came from. */
+/** Finds the pull request that a commit on a branch came from. */
 import { success } from "../model/result.ts";
 import type { GithubReader, GithubResult, Pull } from "./port.ts";
 

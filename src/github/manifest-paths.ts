@@ -1,6 +1,6 @@
 /**
- * Which paths of a repository are manifests: the same ones that the command line finds in a work
- * tree.
+ * Selects the paths of a repository that are manifests: the same ones that the command line finds
+ * in a work tree.
  */
 
 /** At the root of the repository. */

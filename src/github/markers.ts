@@ -1,6 +1,6 @@
 /**
- * Hidden lines by which our own comments and issues are found again. A body begins with its marker;
- * a comment on a plan has the commit that it is about in the next line.
+ * Writes and reads the hidden lines by which shardctl finds its own comments and issues again. A
+ * body begins with its marker; a comment on a plan names its commit in the next line.
  *
  * The forms are stored in other people's pull requests: never change them.
  */

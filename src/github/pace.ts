@@ -1,6 +1,6 @@
 /**
- * When a request may go out: writes one after another with a pause between them, and nothing at all
- * while GitHub limits us.
+ * Decides when a request may be sent: writes one after another with a pause between them, and no
+ * request while GitHub limits this client.
  *
  * A limit is waited for only when it ends soon; otherwise the caller learns until when, and no
  * further request is made before that: GitHub bans clients that go on asking. One pace belongs to

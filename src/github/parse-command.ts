@@ -1,7 +1,7 @@
 /**
- * A comment → the command in it. The command must be all of the comment, so that a quotation, a
- * code block, or our own comment, which shows the command to copy, is never one. Nothing of it is
- * executed or expanded: a fingerprint and names of guards come out.
+ * Parses the command in a comment. The command must be the whole comment, so that a quotation, a
+ * code block, or shardctl's own comment, which shows the command to copy, never counts as one.
+ * Nothing of it is executed or expanded: the result is a fingerprint and names of guards.
  */
 import { failure, type Result, success } from "../model/result.ts";
 
@@ -51,7 +51,7 @@ function readOverrides(words: readonly string[]): Result<readonly string[], stri
       if (names === 0) return failure(`--override needs the name of a guard. ${USAGE}`);
       names = 0;
     } else if (names === null || !/^[A-Za-z]{1,40}$/.test(word)) {
-      return failure(`The command goes on with a word that it cannot have. ${USAGE}`);
+      return failure(`The command has a word that it cannot contain. ${USAGE}`);
     } else {
       overrides.add(word);
       names += 1;

@@ -176,7 +176,7 @@ export interface GithubWriter extends GithubReader {
   deleteComment(id: number): Promise<GithubResult<null>>;
   /** Creates the run, and adds annotations 50 at a time. */
   createCheck(check: Check): Promise<GithubResult<CheckRef>>;
-  /** Replaces what is shown; annotations that are there already stay, since GitHub only appends. */
+  /** Replaces what is shown; existing annotations stay, since GitHub only appends. */
   updateCheck(id: number, check: Check): Promise<GithubResult<CheckRef>>;
   createIssue(issue: {
     readonly title: string;

@@ -1,5 +1,6 @@
 /**
- * The check run of a plan on one commit: made once for a name and an external id, then updated.
+ * Publishes the check run of a plan on one commit: created once for a name and an external id,
+ * then updated.
  *
  * GitHub only ever adds annotations to a run, 50 at a time. So only those that it does not show yet
  * are sent; and when it shows one that is no longer true, a new run of the same name takes its

@@ -1,6 +1,6 @@
 /**
- * Commits, trees and files. A tree that GitHub truncates and bytes without the right hash are
- * failures, never a part taken for the whole.
+ * Reads commits, trees and files. A truncated tree, or bytes with another hash, is a failure; a
+ * part is never taken for the whole.
  */
 import { bytesToHex } from "../model/bytes-to-hex.ts";
 import { failure, success } from "../model/result.ts";

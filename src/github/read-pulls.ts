@@ -1,4 +1,4 @@
-/** Pull requests, their files, and what people may do. */
+/** Reads pull requests, their files, and the permissions of people. */
 import { success } from "../model/result.ts";
 import { callWholeList, type GithubCaller } from "./call.ts";
 import type { GithubReader } from "./port.ts";

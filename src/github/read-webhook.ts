@@ -1,6 +1,6 @@
 /**
- * A delivery of GitHub's webhook: its body read up to a limit, its signature checked over exactly
- * those bytes, its event as a plain value.
+ * Reads a delivery of GitHub's webhook: its body up to a limit, its signature over exactly those
+ * bytes, its event as a plain value.
  *
  * Nothing is parsed before the signature is right, and nothing is hashed before the body has an
  * end. A delivery carries no time, so the same one twice is for the caller to tell, by

@@ -1,6 +1,6 @@
 /**
- * GitHub's answers → the port's values. What is not read here is not looked at; what is missing
- * makes the whole answer nonsense.
+ * Converts GitHub's answers into the port's values. Unused fields are ignored; a missing field
+ * makes the whole answer invalid.
  */
 import * as z from "zod";
 

@@ -1,6 +1,6 @@
 /**
- * The one comment of a pull request and an environment: made, updated in place, made again when
- * somebody deleted it, and never two.
+ * Keeps the one comment of a pull request and an environment: creates it, updates it in place,
+ * creates it again when it was deleted, and never has two.
  *
  * Shas have no order, so the pull request itself says which commit is the newest: its head is read
  * again right before every write, and a plan of another commit is not posted. Two writers may still

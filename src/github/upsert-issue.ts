@@ -1,6 +1,6 @@
 /**
- * The one issue of an alert: opened, edited when its text changes, closed with a word when all is
- * well, and opened again rather than repeated.
+ * Keeps the one issue of an alert: opens it, edits it when its text changes, closes it with a
+ * comment when no drift is left, and reopens it instead of creating another.
  *
  * It is found by its marker and our own authorship, whatever people did to title and labels. One
  * that people closed stays theirs to close: it is opened again only when there is something new to

@@ -1,4 +1,4 @@
-/** An event of the history of which only some is known. Pure. */
+/** Makes an event of the history from the fields that are known. Pure. */
 import type { HistoryEvent } from "../model/event.ts";
 
 /** An event before the history has given it its place. */

@@ -1,6 +1,6 @@
 /**
- * Compares every registry that is read with what earlier looks know of it, so that a root which has
- * lost its storage, and cannot know it, is out of step for everybody who reads it.
+ * Compares every registry that is read with what earlier checks recorded, so that a root which has
+ * lost its storage, and cannot detect it, counts as out of step for every reader.
  */
 import { type SeenRegistry, withKnownLoss } from "../model/disorder.ts";
 import type { NamespaceRef } from "../model/live.ts";

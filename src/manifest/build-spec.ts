@@ -1,6 +1,6 @@
 /**
- * Options as written → the spec of one environment: overrides merged, defaults filled in. Runs on
- * manifests without errors only.
+ * Builds the spec of one environment from the options as written: merges overrides and fills in
+ * defaults. Runs only on manifests without errors.
  */
 import { compareText } from "../model/compare-text.ts";
 import type { Key } from "../model/layout/key.ts";

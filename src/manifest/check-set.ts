@@ -1,6 +1,6 @@
 /**
- * The rules that tie the declarations of a set together: each name once, dependencies that exist
- * and make no cycle.
+ * Checks the rules between the declarations of a set: unique names, and dependencies that exist
+ * and form no cycle.
  */
 import { compareText } from "../model/compare-text.ts";
 import { formatPath, quoteText } from "./describe-value.ts";

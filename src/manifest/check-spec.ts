@@ -1,6 +1,6 @@
 /**
- * The rules that tie the options of one spec together: which fit the strategy, and whether split
- * points split.
+ * Checks the rules between the options of one spec: which options fit the strategy, and whether
+ * the split points split.
  *
  * | option      | hash | range | roundRobin | custom | none |
  * |-------------|------|-------|------------|--------|------|

@@ -91,13 +91,13 @@ export const configSchema = z
       .string({ error: "must be the name of one of the environments" })
       .optional()
       .meta({
-        description: "The environment that commands use when none is named.",
+        description: "The environment that commands use without -e.",
         examples: ["production"],
       }),
   })
   .meta({
     title: "shardctl config",
-    description: "Where the manifests are, and which environments there are.",
+    description: "The manifests folder and the environments.",
   });
 
 export type RawConfig = z.infer<typeof configSchema>;

@@ -1,6 +1,6 @@
 /**
- * Values and lists as they stand in messages: short, quoted, and without characters that a terminal
- * would obey.
+ * Formats values and lists for messages: short, quoted, and without control characters for a
+ * terminal.
  */
 
 /** Longest piece of a file that a message repeats, in UTF-16 units. */

@@ -1,4 +1,4 @@
-/** zod's issues → errors that say which key, what it must be, what was found, and where. */
+/** Turns zod's issues into errors that name the key, what it must be, what was found, and where. */
 import * as z from "zod";
 
 import { describeValue, formatPath, quoteText } from "./describe-value.ts";

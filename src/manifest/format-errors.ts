@@ -1,6 +1,6 @@
 /**
- * Errors for people, for programs and for GitHub's annotations. Text from a manifest cannot forge a
- * line in any of them.
+ * Formats errors for people, for programs and for GitHub's annotations. Text from a manifest
+ * cannot forge a line in any of them.
  */
 import { escapeControls } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";

@@ -211,7 +211,7 @@ const specSchema = z
     },
     { error: "must be a map with object, strategy, shardKey and count" },
   )
-  .meta({ description: "The layout that this namespace shall have." });
+  .meta({ description: "The layout that this namespace should have." });
 
 const labelValueError = "must be text of at most 256 characters";
 const labelKeyError = "must be a label name: at most 63 letters, digits, ., _, / and -";
@@ -252,7 +252,7 @@ export const namespaceSchema = z
   })
   .meta({
     title: "shardctl namespace",
-    description: "A dataset inside one Durable Object class, and the shards it shall have.",
+    description: "A dataset inside one Durable Object class, and the shards that it should have.",
   });
 
 /** The `spec` before defaults: the options of one environment after merging. */

@@ -1,4 +1,7 @@
-/** `shardctl.yaml` → config, or every error in it. Never repeats what may be a secret. */
+/**
+ * Parses `shardctl.yaml` into a config, or every error in it. Never repeats text that may be a
+ * secret.
+ */
 import {
   CONFIG_KIND,
   DEFAULT_MANIFESTS_FOLDER,

@@ -1,5 +1,5 @@
 /**
- * Manifests as text → the desired state of one environment, or every error of every file.
+ * Parses manifests into the desired state of one environment, or every error of every file.
  *
  * Pure: no I/O, no clock. Never throws, whatever the files hold; nothing in them is executed,
  * included or expanded.

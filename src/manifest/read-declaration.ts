@@ -1,6 +1,6 @@
 /**
- * One `Namespace` document → a declaration: its name, its base options and the merged options of
- * each environment, with all errors.
+ * Reads one `Namespace` document: its name, its base options and the merged options of each
+ * environment, with all errors.
  */
 import { mergeOverride } from "./build-spec.ts";
 import { type SpecFault, type SpecView, checkSpec } from "./check-spec.ts";

@@ -1,6 +1,6 @@
 /**
- * Bytes of a file → its text. Refuses what is too large or is not UTF-8 text, so that nothing
- * behind it has to think about either.
+ * Decodes the bytes of a file. Refuses files that are too large or not UTF-8 text, so that later
+ * code need not check.
  */
 import {
   FILE_BYTES_MAX,

@@ -1,5 +1,5 @@
 /**
- * YAML text → documents whose values know their place.
+ * Reads YAML text into documents whose values know their position.
  *
  * Only what a declaration needs is read: maps with text keys, lists, scalars, and aliases within
  * bounds. Tags, merge keys and other YAML versions are refused. The syntax tree is checked for

@@ -1,6 +1,6 @@
 /**
- * A spec → the manifest that declares it, as a person would write it. `parseManifests` gives the
- * same spec back.
+ * Renders a spec as the manifest that declares it, as a person would write it. `parseManifests`
+ * returns the same spec.
  */
 import { Document, Scalar, type YAMLMap, isCollection } from "yaml";
 

@@ -1,4 +1,6 @@
-/** "Did you mean": the nearest allowed word, when it is near enough to be a slip of the finger. */
+/**
+ * Suggests the nearest allowed word ("Did you mean"), when it is near enough to be a typing error.
+ */
 
 /** Longest word that is compared; anything longer is no typing error. */
 const WORD_LENGTH_MAX = 64;

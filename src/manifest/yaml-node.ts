@@ -1,5 +1,5 @@
 /**
- * A YAML document as plain values that still know where they stand. Made by `readYaml`, asked by
+ * Represents a YAML document as plain values that keep their position. Made by `readYaml`, read by
  * everything that reports an error.
  */
 import type { ManifestError, ManifestErrorKind, SourcePlace } from "./manifest-error.ts";

@@ -73,12 +73,12 @@ function collectTicks({ environments }: MetricFacts, counters: CountersStore): M
     ),
     gauge(
       "reconcile_last_success_timestamp_seconds",
-      "When a tick last ended that could look at everything.",
+      "When a tick that could read everything last ended.",
       counted("reconcile_last_success"),
     ),
     gauge(
       "reconcile_in_progress",
-      "1 while a tick is under way.",
+      "1 while a tick is running.",
       each((state) => (isUnderWay(state) ? 1 : 0)),
     ),
     counter(
@@ -131,7 +131,7 @@ function collectState({ environments, paused, now }: MetricFacts): MetricFamily[
     ),
     gauge(
       "pending_changes",
-      "Changes that are found and not made.",
+      "Changes that were found and are not applied yet.",
       labelled(({ pending }) => [{ labels: {}, value: pending.count }]),
     ),
     gauge(
@@ -160,18 +160,18 @@ function collectOperations(
   return [
     gauge(
       "operations",
-      "Operations under way, by step. Writes to what moves wait in fence, cutover and activate.",
+      "Running operations, by step. Writes to rows that move wait in fence, cutover and activate.",
       STEPS.map((step) => {
         const followed = running.filter((operation) => operation.step === step).length;
         return { labels: { step }, value: followed + (unfollowed.get(step) ?? 0) };
       }),
     ),
-    gauge("operations_paused", "Operations that runs have under way, and that are paused.", [
+    gauge("operations_paused", "Paused operations that runs wait for.", [
       { labels: {}, value: running.filter(({ paused }) => paused !== null).length },
     ]),
     gauge(
       "operation_write_pause_seconds",
-      "The longest that writes have waited for an operation that a run has under way.",
+      "The longest time that writes waited at a cutover of an operation that a run waits for.",
       [
         {
           labels: {},
@@ -186,12 +186,12 @@ function collectOperations(
       "write_pause",
       PAUSE_BUCKETS_S,
     ),
-    gauge("operation_retries", "Retries of the operations that runs have under way, in sum.", [
+    gauge("operation_retries", "Retries of the operations that runs wait for, in total.", [
       { labels: {}, value: running.reduce((sum, { retries }) => sum + retries, 0) },
     ]),
     gauge(
       "run_actions",
-      "Actions of active runs that are not over.",
+      "Actions of active runs that have not ended.",
       states.map((state) => ({
         labels: { state },
         value: activeRuns.reduce(
@@ -207,7 +207,7 @@ function collectOperations(
     ),
     counter(
       "operation_duration_seconds_total",
-      "How long those took, in sum.",
+      "How long those took, in total.",
       counted("operation_seconds"),
     ),
     counter(
@@ -227,7 +227,7 @@ function collectAlerts({ alerts }: MetricFacts, counters: CountersStore): Metric
   return [
     gauge(
       "alert_open",
-      "1 while an environment has open drifts that people are told of.",
+      "1 while an environment has an alert about open drifts.",
       known.map(({ environment, target }) => ({
         labels: { environment },
         value: (target?.fingerprint ?? null) === null ? 0 : 1,
@@ -235,7 +235,7 @@ function collectAlerts({ alerts }: MetricFacts, counters: CountersStore): Metric
     ),
     gauge(
       "alert_failures",
-      "Tries in a row that a channel could not be told what is new.",
+      "Consecutive failures to send news to a channel.",
       known.flatMap((state) =>
         (["issue", "webhook"] as const).map((channel) => ({
           labels: { environment: state.environment, channel },
@@ -254,7 +254,7 @@ function collectGithub({ budget, pullTasks, now }: MetricFacts): MetricFamily[] 
   return [
     gauge(
       "github_requests_left",
-      "Requests that GitHub still takes before the limit resets; absent before the first answer.",
+      "Requests that GitHub still accepts before the limit resets; absent before the first answer.",
       left,
     ),
     gauge("github_requests_limit", "GitHub's limit of requests.", limit),

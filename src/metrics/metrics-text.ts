@@ -34,7 +34,7 @@ export function renderMetrics(families: readonly MetricFamily[]): string {
 }
 
 function renderFamily({ name, help, type, samples }: MetricFamily): string[] {
-  if (!NAME.test(name)) throw new Error(`'${name}' is no name of a metric`);
+  if (!NAME.test(name)) throw new Error(`'${name}' is not a valid metric name`);
   const lines = samples.map(
     ({ suffix = "", labels, value }) =>
       `${name}${suffix}${renderLabels(labels)} ${renderValue(value)}`,
@@ -49,7 +49,7 @@ function renderFamily({ name, help, type, samples }: MetricFamily): string[] {
 
 function renderLabels(labels: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(labels).map(([name, value]) => {
-    if (!NAME.test(name)) throw new Error(`'${name}' is no name of a label`);
+    if (!NAME.test(name)) throw new Error(`'${name}' is not a valid label name`);
     return `${name}="${escapeLabel(value)}"`;
   });
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;

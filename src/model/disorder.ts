@@ -1,6 +1,6 @@
 /**
- * Puts the disorder of a namespace into words, each with the way out, and finds the one that a root
- * cannot know of itself: a registry that is older than one that was seen before. Pure.
+ * Describes the disorder of a namespace with the next step, and detects the one that a root cannot
+ * know of: a registry that is older than one seen before. Pure.
  */
 import { formatQuantity } from "./figures.ts";
 import type { LiveNamespace } from "./live.ts";
@@ -34,7 +34,7 @@ const NAMES_MAX = 5;
 export function describeDisorder({ kind, members }: Disorder): string {
   switch (kind) {
     case "registryLost":
-      return "the registry is lost: the root knows less than its members, or than was live before";
+      return "the registry is lost: the root is behind its members, or behind an epoch that was live before";
     case "outOfStep":
       return `${listNames(members)} ${members.length === 1 ? "is" : "are"} out of step: ${members.length === 1 ? "it cannot" : "they cannot"} prove what ${members.length === 1 ? "it owns" : "they own"}`;
   }
@@ -53,7 +53,7 @@ export function remedyOf({ kind }: Disorder, namespace: string): string {
     outOfStep:
       "These members serve nothing, and nothing is planned or applied here, until they are repaired",
   };
-  return `${states[kind]}: \`${repairCommand(namespace)}\` shows what each object says and what would be done; only what was shown is applied.`;
+  return `${states[kind]}: \`${repairCommand(namespace)}\` shows what each object reports and what a repair would do, and applies only what it has shown.`;
 }
 
 /**
@@ -80,7 +80,7 @@ function lostRegistry(
   return {
     kind: "registryLost",
     members: [name],
-    message: `The root of '${name}' is at epoch ${epoch} (${now}), and was at epoch ${seen.epoch} before: its storage was restored or lost, and it does not know it. It still serves calls by what it believes: keep writers away`,
+    message: `The root of '${name}' is at epoch ${epoch} (${now}), but was at epoch ${seen.epoch} before: its storage was restored or lost, and it does not know it. It still serves calls by what it believes: keep writers away`,
     since: seen.at,
   };
 }

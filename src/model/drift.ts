@@ -1,5 +1,5 @@
 /**
- * Drift: where live and the merged manifests part ways, or live itself is faulty; and what
+ * Drift: where live differs from the merged manifests, or live itself is faulty; and what
  * reconciliation says of each namespace.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Figures as people read them, the same in messages, terminals and comments: English grouping,
- * decimal units, no locale of the machine.
+ * Formats figures for people, the same in messages, terminals and comments: English grouping,
+ * decimal units, independent of the machine's locale.
  */
 
 /** An integer with thousands separators: 1204332 → "1,204,332". */

@@ -1,6 +1,6 @@
 /**
- * Judges what members say of themselves: whether they run one version with the same tables, and how
- * full they are. Pure.
+ * Judges what members report: whether they run one version with the same tables, and how full they
+ * are. Pure.
  *
  * Two versions side by side are normal for the minutes of a rollout; a member that is nearly full
  * is not.

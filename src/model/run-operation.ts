@@ -1,7 +1,4 @@
-/**
- * How an operation names the run that started it, in its correlation id: what a run looks for, and
- * what a page tells.
- */
+/** Names the run that started an operation in its correlation id, and reads it back. */
 
 /**
  * Identifies the operation that a run starts in a namespace: starting it again finds it. Stored:

@@ -1,7 +1,8 @@
 /**
- * The namespaces of an environment a page at a time, those that need somebody first. Reconciliation
- * keeps a large row for each; triggers keep the little that a list is sorted and counted by in a
- * table of its own, so that to show fifty of 10,000 nobody reads 10,000.
+ * Reads the namespaces of an environment a page at a time, those that need attention first.
+ * Reconciliation stores a large row for each; triggers copy the fields that a list is sorted and
+ * counted by into a small table, so that showing fifty of 10,000 namespaces does not read 10,000
+ * large rows.
  */
 import type { NamespaceState } from "../reconcile/namespace-state.ts";
 import type { NamespaceRef } from "../model/live.ts";

@@ -32,13 +32,13 @@ export function renderNamespacePage(page: NamespacePage, links: Links): Markup {
 ${surroundingsBlock(page, links)}
 <section id="state" aria-labelledby="state-title"><h2 id="state-title">State</h2>
 <p>${stateBadge(stateOf(namespace))} ${describeCondition(namespace)}</p>${sight?.disorder ? disorderWarning(sight.disorder, name) : null}
-${problem === null ? null : markup`<p class="warning">${mark("!")} It could not be asked just now: ${problem}</p>`}
+${problem === null ? null : markup`<p class="warning">${mark("!")} It could not be read just now: ${problem}</p>`}
 ${facts(page)}</section>
 ${running === null ? null : markup`<section id="operation" aria-labelledby="operation-title"><h2 id="operation-title">${running.paused === null ? "Under way" : "Paused"}: ${running.kind} ${running.change}</h2>${operationPanel(running, `Progress of ${name}`)}</section>`}
 <section id="rows" aria-labelledby="rows-title"><h2 id="rows-title">Rows over shards</h2>
 ${sight === null ? markup`<p class="quiet">Not seen yet.</p>` : rowsSection(sight, namespace, page.members)}</section>
 <section id="drift" aria-labelledby="drift-title"><h2 id="drift-title">Drift</h2>
-${namespace.condition === null ? markup`<p class="quiet">Not known: reconciliation has not looked yet.</p>` : driftTable(drifts, drifts.length, environment)}</section>
+${namespace.condition === null ? markup`<p class="quiet">Not known yet: reconciliation has not run.</p>` : driftTable(drifts, drifts.length, environment)}</section>
 <section id="history" aria-labelledby="history-title"><h2 id="history-title">Operations</h2>${historyTable(history, runs, links)}</section>
 <section id="events" aria-labelledby="events-title"><h2 id="events-title">What happened</h2>${eventTable(events, links)}</section>
 </main>`;
@@ -47,13 +47,13 @@ ${namespace.condition === null ? markup`<p class="quiet">Not known: reconciliati
 /** Said from what was seen last: a drift opens later, and people look here first. */
 function disorderWarning(disorder: Disorder, name: string): Markup {
   return markup`
-<p class="warning"><strong class="bad">${mark("!")} ${describeDisorder(disorder)}.</strong> ${disorder.message} <code>${repairCommand(name)}</code> shows what each object says and what would be done. Nothing is planned or applied here before.</p>`;
+<p class="warning"><strong class="bad">${mark("!")} ${describeDisorder(disorder)}.</strong> ${disorder.message} <code>${repairCommand(name)}</code> shows what each object reports and what a repair would do. Nothing is planned or applied here until it is repaired.</p>`;
 }
 
 function say({ name, running, drifts, condition, sight }: NamespaceView): string {
   const parts = [
     condition === null
-      ? `${name} was not looked at yet`
+      ? `${name} was not checked yet`
       : `${name} is ${condition.type.toLowerCase()}: ${reasonWords(condition.reason)}`,
     ...(sight?.disorder ? [`It is out of step: ${sight.disorder.kind}`] : []),
     ...(running === null
@@ -70,7 +70,7 @@ function say({ name, running, drifts, condition, sight }: NamespaceView): string
 
 function describeCondition({ condition: said }: NamespaceView): Markup {
   if (said === null)
-    return markup`<span class="quiet">Reconciliation has not looked at it yet.</span>`;
+    return markup`<span class="quiet">Reconciliation has not checked it yet.</span>`;
   const again = said.nextTryAt === null ? null : markup`, tried again at ${moment(said.nextTryAt)}`;
   const failures =
     said.failures === 0
@@ -112,8 +112,8 @@ function rowsSection(
         ]
       : []),
     "Dotted: the average.",
-    ...(showsLimit(sight, maxSkew) ? ["Dashed: the most that the policy allows."] : []),
-    ...(sight.unhealthyCount > 0 ? ["An outline: no answer."] : []),
+    ...(showsLimit(sight, maxSkew) ? ["Dashed line: the maximum that the policy allows."] : []),
+    ...(sight.unhealthyCount > 0 ? ["Outlined: no answer."] : []),
   ];
   return markup`<p>${totalFigure(sight)}, skew ${skewFigure(sight, sight.isSharded ? maxSkew : null)}. <span class="quiet">Counted ${moment(sight.seenAt)}.</span></p>
 ${

@@ -17,7 +17,7 @@ export function namespaceTable({
   namespaces,
   environment,
 }: Pick<Overview, "namespaces" | "environment">): Markup {
-  return markup`<table class="cards" role="table"><caption class="hidden">Namespaces, those that need somebody first</caption>
+  return markup`<table class="cards" role="table"><caption class="hidden">Namespaces, those that need attention first</caption>
 <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => markup`<th scope="col" role="columnheader">${name}</th>`)}</tr></thead>
 <tbody role="rowgroup">${namespaces.map((namespace) => row(namespace, environment))}</tbody></table>`;
 }
@@ -33,7 +33,7 @@ function row(view: NamespaceView, environment: string | null): Markup {
 }
 
 function reason({ condition }: NamespaceView): Markup {
-  if (condition === null) return markup`<span class="quiet">not looked at yet</span>`;
+  if (condition === null) return markup`<span class="quiet">not checked yet</span>`;
   return markup`<span class="quiet">${reasonWords(condition.reason)}, since ${moment(condition.since)}</span>`;
 }
 
@@ -53,7 +53,7 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
       ? null
       : markup`<span>${mark("≠")} drift: ${[...new Set(drifts.map(({ kind }) => kind))].join(", ")}</span>`;
   const disorder = sight?.disorder
-    ? markup`<span class="bad">${mark("!")} ${sight.disorder.kind === "registryLost" ? "registry lost" : "out of step"}: to be repaired</span>`
+    ? markup`<span class="bad">${mark("!")} ${sight.disorder.kind === "registryLost" ? "registry lost" : "out of step"}: needs a repair</span>`
     : null;
   // The words of a lost registry about an operation may be the past.
   if (disorder !== null) return markup`${disorder}${drift}`;
@@ -67,5 +67,5 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
   if (drift !== null || silent !== null) return markup`${drift}${silent}`;
   if (condition !== null && condition.type !== "Ready")
     return markup`<span class="clipped">${condition.message}</span>`;
-  return markup`<span class="quiet">at rest</span>`;
+  return markup`<span class="quiet">idle</span>`;
 }

@@ -1,6 +1,6 @@
 /**
- * A running operation: its steps, how far it is, and when it may be done, with what that is based
- * on.
+ * Renders a running operation: its steps, its progress, and the estimated time left with its
+ * basis.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { STEPS, type Step } from "../model/operation.ts";
@@ -104,7 +104,7 @@ function stepList({ step, mode, waves, paused }: OperationView): Markup {
   });
   const note =
     mode === "shift" && waves > 1
-      ? markup`<p class="quiet">Fence, cut over and activate are passed once a wave.</p>`
+      ? markup`<p class="quiet">Fence, cut over and activate repeat for each wave.</p>`
       : null;
   return markup`<ol class="steps">${items}</ol>${note}`;
 }
@@ -119,8 +119,8 @@ export function describeEta(operation: OperationView): string {
   if (operation.paused !== null) return "not while it is paused";
   if (share >= 1) return "rows are copied and verified; what is left takes no rows";
   if (share < PROGRESS_MIN || elapsedMs < ELAPSED_MIN_MS)
-    return "not known yet: too little is done to tell";
+    return "not known yet: too little is done to estimate it";
   const leftMs = (elapsedMs * (1 - share)) / share;
   const pace = formatCount(((operation.rowsCopied + operation.rowsVerified) / elapsedMs) * 1000);
-  return `about ${formatDuration(leftMs)}, at the average so far: ${pace} rows read a second for ${formatDuration(elapsedMs)}`;
+  return `about ${formatDuration(leftMs)}, at the average rate so far: ${pace} rows read a second for ${formatDuration(elapsedMs)}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The page of a whole environment: how it is, what runs, every namespace, drift, and what happened
- * lately.
+ * Renders the page of a whole environment: its state, running operations, every namespace, drift,
+ * and recent events.
  */
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import { shorten } from "../render/printable.ts";
@@ -42,7 +42,7 @@ ${namespaces.length === 0 ? nothingListed(overview) : namespaceTable(overview)}
 ${pagination(overview)}
 </section>
 <section id="drift" aria-labelledby="drift-title"><h2 id="drift-title">Drift${driftCount > 0 ? ` (${formatCount(driftCount)})` : ""}</h2>
-${overview.checkedAt === null ? markup`<p class="quiet">Not known: reconciliation has not looked yet.</p>` : driftTable(drifts, driftCount, environment)}
+${overview.checkedAt === null ? markup`<p class="quiet">Not known yet: reconciliation has not run.</p>` : driftTable(drifts, driftCount, environment)}
 </section>
 <section id="events" aria-labelledby="events-title"><h2 id="events-title">What happened</h2>${eventTable(events, links)}</section>
 <section id="runs" aria-labelledby="runs-title"><h2 id="runs-title">Runs</h2>${runTable(runs, links)}</section>
@@ -59,7 +59,7 @@ function say({ counts, running, driftCount, paused }: Overview): string {
   const states = STATE_FILTERS.flatMap((state) => {
     if (counts[state] === 0) return [];
     return [
-      `${formatCount(counts[state])} ${state === "Unknown" ? "not looked at" : state.toLowerCase()}`,
+      `${formatCount(counts[state])} ${state === "Unknown" ? "not checked" : state.toLowerCase()}`,
     ];
   });
   const parts = [
@@ -88,11 +88,11 @@ export function surroundingsBlock(surroundings: Surroundings, links: Links): Mar
       ? null
       : markup`<div class="banner" id="paused"><p>${mark("❚❚")} <strong>Paused: nothing is applied.</strong> ${paused.reason}</p><p class="quiet">By ${paused.by}, since ${moment(paused.at)}. To resume: <code>shardctl resume --all</code></p></div>`
   }
-${manifestsProblem === null ? null : markup`<div class="banner"><p>${mark("!")} <strong>The manifests at the head are not followed.</strong> ${manifestsProblem}</p></div>`}
+${manifestsProblem === null ? null : markup`<div class="banner"><p>${mark("!")} <strong>The newest manifests are not in force.</strong> ${manifestsProblem}</p></div>`}
 <p class="quiet" id="checked">${commitLink === null ? null : markup`Manifests at ${commitLink}. `}${
     checkedAt === null
-      ? "Reconciliation has not looked yet."
-      : markup`Last looked ${moment(checkedAt)}${isComplete ? "." : ", and could not read everything."}`
+      ? "Reconciliation has not run yet."
+      : markup`Last checked ${moment(checkedAt)}${isComplete ? "." : ", and could not read everything."}`
   }</p>`;
 }
 
@@ -128,7 +128,7 @@ function underWay({ namespaces, environment, running }: Overview): Markup | null
     (other) =>
       markup`<li data-key="${other.object}/${other.name}"><a href="${namespaceAddress(other, environment)}">${other.name}</a>: ${other.step}</li>`,
   );
-  return markup`<section id="underway" aria-labelledby="underway-title"><h2 id="underway-title">Under way</h2>
+  return markup`<section id="underway" aria-labelledby="underway-title"><h2 id="underway-title">In progress</h2>
 ${panels}${rest.length === 0 ? null : markup`<ul>${rest}</ul>`}</section>`;
 }
 

@@ -224,8 +224,8 @@ function newer(left: OperationView | null, right: OperationView | null): Operati
 function describeProblem({ manifestsProblem, silence }: EnvironmentState): string | null {
   if (manifestsProblem !== null) {
     const { reason, detail } = manifestsProblem;
-    return `${reason}${detail === null ? "" : `: ${detail}`}. The last good manifests stay in force.`;
+    return `${reason}${detail === null ? "" : `: ${detail}`}. The last valid manifests stay in force.`;
   }
   if (silence === null) return null;
-  return `They could not be read ${formatQuantity(silence.failures, "time")} in a row: ${silence.message}. What was read last stays in force.`;
+  return `They could not be read ${formatQuantity(silence.failures, "time")} in a row: ${silence.message}. The manifests that were read last stay in force.`;
 }

@@ -29,10 +29,10 @@ export function driftTable(
   environment: string | null,
 ): Markup {
   if (drifts.length === 0)
-    return markup`<p class="quiet">${mark("✓")} None: live is as the manifests say.</p>`;
+    return markup`<p class="quiet">${mark("✓")} None: live matches the manifests.</p>`;
   const more = driftCount - drifts.length;
   return markup`${table(
-    "Drift: where live and the manifests part ways",
+    "Drift: where live differs from the manifests",
     ["Kind", "Namespace", "What is wrong", "What to do", "Since"],
     drifts.map((drift) => ({
       key: `${drift.kind}/${drift.object ?? ""}/${drift.namespace ?? ""}/${drift.reason}`,

@@ -74,7 +74,7 @@ export class Pauses implements PauseCalls {
       (spec) => spec !== null && !isAnyWindowOpen(spec.policy.windows, Date.now()),
     );
     return isHeld
-      ? "no window of its policy.windows is open. It resumes by itself in the next one; to resume it before, merge other windows."
+      ? "no window of its policy.windows is open. It resumes by itself in the next one; to resume it earlier, merge other windows."
       : null;
   }
 

@@ -65,7 +65,7 @@ export interface SafetyInput extends WholePlan {
   readonly changes: readonly ChangeUnderGuard[];
 }
 
-/** Every guard that stands against the changes, in the order of `GUARDS`, then by namespace. */
+/** Every guard that blocks the changes, in the order of `GUARDS`, then by namespace. */
 export function checkSafety(input: SafetyInput): Block[] {
   return sortBlocks([...input.changes.flatMap(checkChange), ...checkWhole(input)]);
 }

@@ -1,6 +1,6 @@
 /**
- * Which change a namespace needs, from its spec and its live layout alone. What the new layout is,
- * `target-layout.ts` decides.
+ * Decides which change a namespace needs, from its spec and its live layout alone;
+ * `target-layout.ts` decides the new layout.
  *
  * | live    | declared                        | change                                         |
  * |---------|---------------------------------|------------------------------------------------|

@@ -81,7 +81,7 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
   const review = coordinator.reviews.release(place, release);
   if (review === null)
     return refuse(
-      `Plan ${short(fingerprint)} was never shown in this pull request, so nobody could read it here.`,
+      `Plan ${short(fingerprint)} was never shown in this pull request, so it could not be reviewed here.`,
     );
   const until = new Date(release.expiresAt).toISOString();
   const overridden = overrides.length === 0 ? "" : ` with ${overrides.join(", ")} overridden`;

@@ -41,7 +41,7 @@ export interface RenderedCheck {
 const TITLE_LENGTH_MAX = 250;
 const MESSAGE_LENGTH_MAX = 4000;
 
-/** A plan passes unless something stands against applying it. */
+/** A plan passes unless something blocks it. */
 export function renderCheck(state: CheckState): RenderedCheck {
   switch (state.kind) {
     case "planned":
@@ -72,8 +72,8 @@ export function renderCheck(state: CheckState): RenderedCheck {
     case "untouched":
       return {
         conclusion: "success",
-        title: "No manifest is touched",
-        summary: "Nothing was planned: this pull request leaves the manifests as they are.",
+        title: "No manifest is changed",
+        summary: "Nothing was planned: this pull request changes no manifest.",
         annotations: [],
       };
     default:

@@ -42,7 +42,7 @@ export type CommentState =
       readonly moved: readonly string[];
       readonly plan: Plan;
     }
-  /** Merged, but something stands against it. */
+  /** Merged, but something blocks it. */
   | { readonly kind: "held"; readonly message: string; readonly plan: Plan }
   | { readonly kind: "run"; readonly plan: Plan; readonly run: Run };
 
@@ -82,13 +82,13 @@ function bodyOf(state: CommentState, context: CommentContext): string[] {
     case "validated":
       return [
         `**${formatCount(state.namespaces)} ${state.namespaces === 1 ? "namespace is" : "namespaces are"} declared without an error.**`,
-        "This pull request comes from a fork, so it was only checked. The plan against live is made before it can be applied: push the branch to this repository to see it here.",
+        "This pull request comes from a fork, so its manifests were only validated. It is planned against live before it can be applied: to see the plan here, push the branch to this repository.",
       ];
     case "unplanned":
       return [
         "**No plan could be made.**",
         escapeMarkdown(clipText(state.message)),
-        "It is tried again with the next push, or when the workflow runs again.",
+        "To retry, push again or rerun the workflow.",
       ];
     case "stale":
       return [...explainStale(state), planOf(state.plan, RUN_TABLE_LENGTH_MAX)];
@@ -116,12 +116,12 @@ function afterPlan(plan: Plan, { environment }: CommentContext): string {
   const where = codeMarkdown(shorten(environment, ENVIRONMENT_LENGTH_MAX));
   const hard = plan.blocks.filter(({ overridable }) => !overridable);
   if (hard.length > 0)
-    return `Merging applies nothing to ${where} as long as a block stands that nobody can override.`;
+    return `Merging applies nothing to ${where} as long as a guard that cannot be overridden blocks the plan.`;
   if (plan.changes.length === 0) return `Merging changes nothing in ${where}.`;
   if (plan.blocks.length > 0) {
-    return `Merging applies nothing to ${where} as long as a guard stands. Resolve it, or, after the merge, release exactly this plan:\n\n${releaseCommand(plan)}`;
+    return `Merging applies nothing to ${where} as long as a guard blocks the plan. Resolve it, or release exactly this plan after the merge:\n\n${releaseCommand(plan)}`;
   }
-  return `Merging applies exactly this plan to ${where}, or nothing if live has moved by then.`;
+  return `Merging applies exactly this plan to ${where}, or nothing if live has changed by then.`;
 }
 
 function explainStale({
@@ -137,11 +137,11 @@ function explainStale({
   const why =
     reviewed === null
       ? "**Merged, but not applied: no plan was shown in this pull request.**"
-      : `**Merged, but not applied: live has moved since plan ${codeMarkdown(reviewed.slice(0, SHA_DIGITS))} was reviewed.**`;
+      : `**Merged, but not applied: live has changed since plan ${codeMarkdown(reviewed.slice(0, SHA_DIGITS))} was reviewed.**`;
   const next =
     plan.changes.length === 0
       ? "There is nothing left to do."
-      : `This is the plan of now. Somebody who may write to this repository can release it:\n\n${releaseCommand(plan)}`;
+      : `This is the current plan. Anyone with write access to this repository can release it by commenting:\n\n${releaseCommand(plan)}`;
   return [why, ...(lines === "" ? [] : [lines]), next];
 }
 
@@ -199,7 +199,7 @@ function describeRun(plan: Plan, run: Run, now: number): string[] {
 
 function whatNow({ actions }: Run): string {
   const left = actions.filter(({ state }) => state !== "done").length;
-  return `${formatCount(left)} of ${formatCount(actions.length)} changes were not made. No row is lost: a change that did not end left a valid layout, the others were not started. Plan again, for example by running the workflow again, to try what is left.`;
+  return `${formatCount(left)} of ${formatCount(actions.length)} changes were not made. No row is lost: a change that did not complete left a valid layout, and the others were not started. To retry what is left, plan again, for example by rerunning the workflow.`;
 }
 
 function actionRow(

@@ -5,7 +5,7 @@
  * |----------------------------------------|--------------------------------------------------------------------|
  * | in sync                                | nothing is left to say: forgotten                                  |
  * | pending, exactly as shown              | the tick or the workflow applies it: looked at again later         |
- * | pending otherwise, or was never shown  | the plan of now is posted, says what moved, and can be released    |
+ * | pending otherwise, or was never shown  | the current plan is posted, says what moved, and can be released   |
  *
  * A plan that is posted here does not count as reviewed. While a run has the environment nothing is
  * judged: half-way is neither.
@@ -95,7 +95,7 @@ async function planBranch(
 }
 
 /**
- * The changes of now that are this pull request's: those of the namespaces that it has shown, else
+ * The current changes that are this pull request's: those of the namespaces that it has shown, else
  * of the files that it touches.
  */
 async function findLeft(

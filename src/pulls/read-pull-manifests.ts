@@ -88,7 +88,7 @@ async function readAll(
   }
   return failure({
     kind: "unreachable",
-    message: `${missing} manifests are still to be read; the next try goes on.`,
+    message: `${missing} manifests are still to be read; the next try continues.`,
     retryAt: null,
   });
 }

@@ -226,7 +226,7 @@ function findManifestsDrift(
       reason: "the manifests cannot be read from GitHub",
       detail: `${silence.message} (${formatQuantity(silence.failures, "try", "tries")})`,
       remedy:
-        "Look at githubstatus.com and at the Worker's credentials. Until then the last state is followed.",
+        "Check githubstatus.com and the Worker's credentials. Until then the last state is followed.",
     },
   ];
 }

@@ -57,13 +57,13 @@ function remedyFor({ state, pending, approval, spec, verdict }: Case): string {
   if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
   if (approval.kind === "heals") {
     return verdict.kind === "apply"
-      ? "It is being mended."
-      : `It is mended by itself: ${verdict.message}.`;
+      ? "It is being corrected."
+      : `shardctl will correct it: ${verdict.message}.`;
   }
   if (isNew(state, pending))
     return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
   if (isMadeByStranger(pending))
-    return "Was what is live applied from newer manifests? Apply those once more, even if nothing changes (docs/operations.md: a coordinator that was restored). Were the old ones right? `shardctl plan` shows what would be undone, `shardctl apply` does it.";
+    return "If newer manifests produced what is live, apply those again, even if nothing changes (docs/operations.md: a coordinator that was restored). If the old ones are right, `shardctl plan` shows what would be undone, and `shardctl apply` does it.";
   const healing = `Or set policy.selfHeal to apply (it is ${spec.policy.selfHeal}).`;
   return `\`shardctl plan\` shows what would be done, \`shardctl apply\` does it. ${healing}`;
 }

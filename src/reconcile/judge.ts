@@ -9,7 +9,7 @@
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
- * | a guard stands against it                                   | hold Blocked           | spec, skew, misplaced  |
+ * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
  * | failed too often                                            | hold RetriesExhausted  | stalled                |
  * | failed a moment ago                                         | hold BackingOff        | as it was              |
  * | everything is paused; the manifests are not valid           | hold Paused, ManifestsInvalid | unless reviewed |
@@ -61,7 +61,7 @@ export const INTERNAL_ERROR = {
   kind: "hold",
   type: "Stalled",
   reason: "InternalError",
-  message: "Something went wrong here that should not have; the Worker's log has it",
+  message: "This namespace failed unexpectedly; the Worker's log has it",
   nextTryAt: null,
 } as const;
 
@@ -137,7 +137,7 @@ function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict |
       return hold(
         "Stalled",
         "Drifted",
-        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so nothing is done about it`,
+        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so it is left to you`,
       );
     case "heals":
     case "reviewed":
@@ -145,7 +145,7 @@ function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict |
         return hold(
           "Reconciling",
           "Confirming",
-          `${changeText(pending)}: seen once, mended when the next look agrees`,
+          `${changeText(pending)}: seen once, corrected when the next check confirms it`,
         );
       return blocks.length === 0
         ? null

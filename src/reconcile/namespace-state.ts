@@ -136,7 +136,7 @@ export function newNamespaceState(ref: NamespaceRef, now: number): NamespaceStat
       object: ref.object,
       type: "Reconciling",
       reason: "NotLookedAt",
-      message: "Not looked at yet",
+      message: "Not checked yet",
       observedCommit: null,
       since: now,
       failures: 0,

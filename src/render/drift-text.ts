@@ -51,14 +51,13 @@ export function placeOf({ namespace }: Drift): string {
 function headOf({ environment, commit, checkedAt }: DriftReport, now: number): string {
   const manifests =
     commit === null ? "" : ` · manifests@${printable(shorten(commit, COMMIT_DIGITS))}`;
-  const checked =
-    checkedAt === null ? "not looked at yet" : `looked at ${formatAge(checkedAt, now)}`;
+  const checked = checkedAt === null ? "not checked yet" : `checked ${formatAge(checkedAt, now)}`;
   return `shardctl drift · ${printable(environment)}${manifests} · ${checked}`;
 }
 
 function driftLines(drift: Drift, now: number, palette: Palette): string[] {
   const paint = drift.state === "open" ? palette.red : palette.yellow;
-  const state = { open: "open", watching: "seen once", healing: "being mended" }[drift.state];
+  const state = { open: "open", watching: "seen once", healing: "being corrected" }[drift.state];
   return [
     `${paint(drift.kind)} · ${printable(placeOf(drift))} · ${state}, since ${formatAge(drift.firstSeenAt, now)}`,
     `  ${printable(drift.reason)}`,
@@ -94,5 +93,5 @@ function summaryOf({ drifts, conditions, isComplete, checkedAt }: DriftReport): 
   const ready = conditions.filter(({ type }) => type === "Ready").length;
   const found = drifts.length === 0 ? "No drift" : formatQuantity(drifts.length, "drift");
   const all = `${found}: ${formatCount(ready)} of ${formatQuantity(conditions.length, "namespace")} ready.`;
-  return isComplete || checkedAt === null ? all : `${all} Not everything could be looked at.`;
+  return isComplete || checkedAt === null ? all : `${all} Not everything could be read.`;
 }

@@ -1,6 +1,6 @@
 /**
- * A repair for a terminal: what each object says, what would be done and what it costs, and the one
- * command that applies exactly that. What stands against it comes with its way out.
+ * A repair for a terminal: what each object reports, what would be done and what it costs, and the
+ * one command that applies exactly that. Each obstacle names the next step.
  */
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type {
@@ -39,14 +39,14 @@ export function renderRepairPlan(
       palette.bold(headOf(plan, now)),
       ...(disorder === null ? [] : [`  ${palette.red(printable(disorder.message))}`]),
     ],
-    listed("What each object says:", testimonyLines(plan)),
+    listed("What each object reports:", testimonyLines(plan)),
     listed("What would be done:", stepLines(steps)),
     listed(
-      "What is lost, whatever is done:",
+      "What is lost in any case:",
       losses.map(({ member, summary }) => `${printable(member)}: ${printable(summary)}`),
     ),
     listed(
-      "What stands against it:",
+      "What blocks it:",
       obstacles.map((obstacle) => palette.red(`! ${printable(obstacle)}`)),
     ),
     [summaryOf(plan), ...closingLines(plan, asked)],
@@ -154,10 +154,7 @@ function closingLines(
       `  ${applyCommand(plan, asked)}`,
     ];
   if (obstacles.length > 0)
-    return [
-      ...kept,
-      "It cannot be applied like this: remove what stands against it, and plan again.",
-    ];
+    return [...kept, "It cannot be applied yet: remove what blocks it, and plan again."];
   return disorder === null
     ? []
     : [

@@ -180,11 +180,11 @@ function describeMemory({ healthy, saidAt }: MemberStatus, now: number): string 
 /** The reason for which the namespace does not serve, and the way out. */
 function disorderLines({ name, disorder }: LiveNamespace, now: number, palette: Palette): string[] {
   if (!disorder) return [];
-  const what = `To be repaired, since ${formatAge(disorder.since, now)}: ${describeDisorder(disorder)}`;
+  const what = `Needs a repair, since ${formatAge(disorder.since, now)}: ${describeDisorder(disorder)}`;
   return [
     `  ${palette.red(printable(what))}`,
     `  ${printable(disorder.message)}`,
-    `  → ${printable(repairCommand(name))} shows what each object says and what would be done`,
+    `  → ${printable(repairCommand(name))} shows what each object reports and what a repair would do`,
   ];
 }
 
@@ -203,7 +203,7 @@ function stateLines(live: LiveNamespace, palette: Palette): string[] {
       ? []
       : [
           `  ${palette.yellow(`Mixed versions: ${printable(mix)}`)}`,
-          "  → passes when a deploy has reached every object; if it does not, finish it or roll it back for all",
+          "  → ends when a deploy has reached every object; if it does not, finish the deploy or roll it back everywhere",
         ]),
   ];
 }

@@ -83,8 +83,8 @@ function withForgottenRegistry(
   }: { readonly epoch: number; readonly layout: { readonly members: readonly string[] } },
 ): RepairPlan {
   const { namespace: member } = plan;
-  const summary = `no object that was asked remembers the layout that was live: what it stood for is lost, and the registry of now is accepted (epoch ${epoch}, ${formatQuantity(layout.members.length, "member")})`;
-  const obstacle = `${member}: ${summary}. Name further objects with --member, bring one back by point-in-time recovery, or accept it with --accept-loss ${member}`;
+  const summary = `no object that was asked remembers the layout that was live: what it described is lost, and the current registry is accepted (epoch ${epoch}, ${formatQuantity(layout.members.length, "member")})`;
+  const obstacle = `${member}: ${summary}. Name further objects with --member, restore one by point-in-time recovery, or accept it with --accept-loss ${member}`;
   return {
     ...plan,
     disorder,
@@ -105,7 +105,7 @@ async function withSeenMembers(
   return { members: sorted, acceptLoss: [...new Set(acceptLoss)].toSorted() };
 }
 
-/** Only what was shown, and only what nothing stands against. */
+/** Only what was shown, and only what nothing blocks. */
 function refuseOther(ref: NamespaceRef, fingerprint: string, current: RepairPlan): void {
   if (current.fingerprint !== fingerprint) throw stalePlan(ref, fingerprint);
   if (current.obstacles.length === 0) return;
@@ -119,7 +119,7 @@ function refuseOther(ref: NamespaceRef, fingerprint: string, current: RepairPlan
 }
 
 function stalePlan({ name }: NamespaceRef, fingerprint: string): RefusedRequest {
-  const detail = `Nothing was repaired: what the objects of '${name}' say is not what plan ${fingerprint} was made from. Look at the plan of now: \`shardctl repair ${name}\`.`;
+  const detail = `Nothing was repaired: what the objects of '${name}' report has changed since plan ${fingerprint} was made. Look at the current plan: \`shardctl repair ${name}\`.`;
   return new RefusedRequest("stalePlan", detail);
 }
 

@@ -64,7 +64,7 @@ export async function applyPlan(
 }
 
 /**
- * Windows are judged by the clock of now: the one of the plan has moved on, and the fingerprint has
+ * Windows are judged by the current clock: that of the plan has moved on, and the fingerprint has
  * no time in it.
  */
 async function closedWindows(plans: Reachable<PlanCalls>, plan: Plan): Promise<Block[]> {
@@ -90,8 +90,7 @@ function refuseBlocked(blocks: readonly Block[]): void {
     path: namespace ?? "",
     message: `${guard}: ${message}`,
   }));
-  const counted =
-    blocks.length === 1 ? "1 guard stands against it" : `${blocks.length} guards stand against it`;
+  const counted = blocks.length === 1 ? "1 guard blocks it" : `${blocks.length} guards block it`;
   throw new RefusedRequest(
     "blocked",
     `Nothing was applied: ${counted}. ${listMessages(errors)}`,
@@ -132,7 +131,7 @@ function refusedStart(reason: StartRunFailure, fingerprint: string): RefusedRequ
 function lockedBy({ id, environment, requestedBy, origin, startedAt, lease }: Run): RefusedRequest {
   const pull = origin?.pull ? ` for pull request #${origin.pull}` : "";
   const page = origin?.runUrl ? ` (${origin.runUrl})` : "";
-  const times = `its last step was at ${timeOf(lease.heartbeatAt)}, its lease is lost at ${timeOf(lease.expiresAt)} if it takes no more`;
+  const times = `its last step was at ${timeOf(lease.heartbeatAt)}, its lease expires at ${timeOf(lease.expiresAt)} if it takes no further step`;
   const detail = `Nothing was applied: run ${id} of ${environment} is active since ${timeOf(startedAt)}, asked for by ${requestedBy}${pull}${page}; ${times}. Follow it with \`shardctl status --run ${id}\`, or cancel it with \`shardctl cancel ${id}\`.`;
   return new RefusedRequest("locked", detail);
 }

@@ -42,7 +42,7 @@ export async function findStaleChanges(plan: Plan, live: LiveReader): Promise<Ch
  */
 export function explainStale(change: Change, live: LiveNamespace): string | null {
   if (live.disorder)
-    return `'${change.namespace}' is to be repaired first (${describeDisorder(live.disorder)}); see \`${repairCommand(change.namespace)}\``;
+    return `'${change.namespace}' must be repaired first (${describeDisorder(live.disorder)}); see \`${repairCommand(change.namespace)}\``;
   if (live.operation?.state === "running") {
     return `operation ${live.operation.id} (${live.operation.kind}) of '${change.namespace}' is running`;
   }

@@ -35,7 +35,7 @@ export type StartRunFailure =
   | { readonly kind: "locked"; readonly run: Run }
   | { readonly kind: "notReviewed"; readonly message: string };
 
-/** An order that nothing here stands against but perhaps a rival. */
+/** An order that nothing here blocks but perhaps a rival. */
 export interface CheckedOrder {
   /** The guards that it may override: as asked, or where it needs a review as released. */
   readonly overrides: readonly Guard[];

@@ -155,6 +155,6 @@ function hideError(error: unknown, id: string): Response {
   logError("http.unexpected", { correlationId: id }, error);
   return problemResponse(
     "internal",
-    `Something went wrong that should not have. The Worker's log has it under the id ${id}.`,
+    `An unexpected error occurred. The Worker's log has it under the id ${id}.`,
   );
 }

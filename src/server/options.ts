@@ -24,20 +24,20 @@ export interface ReconcilerOptions<Env extends object> {
   /** The list of tokens. Default: `env.SHARDCTL_TOKENS`. */
   readonly tokens?: (env: Env) => string | undefined;
   /**
-   * The repository with the manifests. Without it there are no workflow tokens, no webhooks, and
-   * nothing is reconciled.
+   * The repository with the manifests. Without it the Worker accepts no workflow tokens and no
+   * webhooks, and reconciles nothing.
    */
   readonly github?: (env: Env) => GithubOptions | undefined;
   /** Where alerts go besides the issue. Default: `{ webhookUrl: env.ALERT_WEBHOOK_URL }`. */
   readonly alerts?: (env: Env) => AlertOptions | undefined;
   /**
-   * Lets people look at the status page who come through Cloudflare Access. Without it they sign in
+   * Lets people who come through Cloudflare Access see the status page. Without it they sign in
    * with a token.
    */
   readonly access?: (env: Env) => CloudflareAccessOptions | undefined;
   /**
-   * Default false. True lets requests without a token do everything, on loopback addresses only:
-   * for development.
+   * True allows every request without a token, on loopback addresses only: for development. Default
+   * false.
    */
   readonly allowAnonymous?: boolean;
   /** More routes of the same Worker. */
@@ -47,10 +47,7 @@ export interface ReconcilerOptions<Env extends object> {
 export interface GithubOptions {
   /** `owner/name`. */
   readonly repository: string;
-  /**
-   * GitHub's numeric ids of the repository and its owner: names can be taken over by somebody else,
-   * ids cannot.
-   */
+  /** GitHub's numeric ids of the repository and its owner. Names can be taken over; ids cannot. */
   readonly repositoryId: number | string;
   readonly ownerId: number | string;
   /** The environment of the manifests that this Worker holds. */
@@ -71,12 +68,12 @@ export interface GithubOptions {
   /** Claims that tokens of workflows must carry. */
   readonly oidc?: OidcOptions;
   /**
-   * True shows counts of live rows in pull requests from forks, whose authors may be anybody.
+   * True shows counts of live rows in pull requests from forks, whose authors are not trusted.
    * Default false.
    */
   readonly showForkCounts?: boolean;
   /**
-   * False leaves comments and checks to the workflow, though the Worker has credentials. Default
+   * False leaves comments and checks to the workflow, even if the Worker has credentials. Default
    * true.
    */
   readonly post?: boolean;
@@ -84,8 +81,8 @@ export interface GithubOptions {
 
 export interface OidcOptions {
   /**
-   * The `aud` that a workflow asks its token for. Default: the origin under which the Worker was
-   * called.
+   * The `aud` that a workflow requests its token for. Default: the origin under which the Worker
+   * was called.
    */
   readonly audience?: string;
   /**
@@ -252,7 +249,7 @@ function readSettings<Env extends object>(
       .map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`)
       .join("; ");
     return failure(
-      `This Worker is set up wrongly. Correct the options of createReconciler, or the variables behind them: ${listed}.`,
+      `This Worker is misconfigured. Correct the options of createReconciler, or the variables behind them: ${listed}.`,
     );
   }
   return success({

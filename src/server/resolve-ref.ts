@@ -16,12 +16,12 @@ export async function resolveRef(context: ApiContext, name: string): Promise<Nam
   if (!only)
     throw new RefusedRequest(
       "notFound",
-      `No namespace '${name}' was ever planned here. To ask one that was not: ?object=<BINDING>.`,
+      `No namespace '${name}' was ever planned here. To read one that was not, add ?object=<BINDING>.`,
     );
   if (matches.length > 1) {
     throw new RefusedRequest(
       "invalid",
-      `'${name}' is behind ${matches.map((ref) => ref.object).join(" and ")}: say which with ?object=<BINDING>.`,
+      `'${name}' is behind ${matches.map((ref) => ref.object).join(" and ")}: name one with ?object=<BINDING>.`,
     );
   }
   return only;

@@ -85,7 +85,7 @@ export const planRequestSchema: z.ZodType<PlanRequest> = z.strictObject({
             context.addIssue({
               code: "custom",
               path: [index, "name"],
-              message: `'${spec.name}' is there twice`,
+              message: `'${spec.name}' is given twice`,
             });
           seen.add(spec.name);
         });

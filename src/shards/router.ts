@@ -34,16 +34,16 @@ export type { ProtocolFailure } from "../model/wire/protocol-failure.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
 
 export interface ConnectOptions {
-  /** The partitioners of the class, when the namespace is sharded by one. */
+  /** The partitioners of the class. Needed while the namespace is sharded by one of them. */
   readonly partitioners?: Partitioners;
   /**
-   * The shard key that the caller's keys belong to. With it, a call fails when the namespace is
-   * sharded by another; without it, a key is taken to be one of whatever the namespace is sharded
-   * by. To follow a rekey, pass keys as functions.
+   * The shard key of the keys that this caller passes. When set, a call fails if the namespace is
+   * sharded by another shard key; otherwise a key is read as a value of the current shard key. To
+   * follow a rekey, pass keys as functions.
    */
   readonly shardKey?: string;
   /**
-   * True retries calls whose answer was lost to a crash: they may then run twice. Default false.
+   * True retries calls whose answer was lost in a crash, so that they may run twice. Default false.
    */
   readonly retryUnanswered?: boolean;
 }
@@ -98,9 +98,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * The owner's methods: `router.at(key).method(...)`. In a namespace with a directory, `newIds`
-   * names the rows that the call may store anew: `router.at(key, { table: "orders", ids: ["o1"]
-   * }).addOrder(...)`. It is refused when one stands under another key.
+   * Returns the methods of the owner: `router.at(key).method(...)`. In a namespace with a
+   * directory, `newIds` names the new rows that the call may store: `router.at(key, { table:
+   * "orders", ids: ["o1"] }).addOrder(...)`. The call is refused when one of the ids is stored
+   * under another key.
    */
   at(key: RouteKey, ...newIds: readonly NewIds[]): Routed<Class> {
     return new Proxy({} as Routed<Class>, {
@@ -119,8 +120,8 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * Calls the member that has the row with this id, as the directory says. `deal` gives an unknown
-   * id its owner; else the answer is `undefined`.
+   * Calls the member that has the row with this id, found in the directory. With `deal`, an unknown
+   * id gets an owner first; otherwise the answer is `undefined`.
    */
   callById(
     table: string,
@@ -133,12 +134,12 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * Calls a method on every member, once on each, by one layout: it meets every row, and none
-   * twice, whatever is cut over meanwhile. The answers come in the order of the shards. With
-   * `retryUnanswered` it may meet rows twice.
+   * Calls a method once on every member, by one layout: it reaches every row exactly once, whatever
+   * is cut over meanwhile. Returns the answers in the order of the shards. With `retryUnanswered`
+   * it may reach rows twice.
    *
-   * @throws Error that names the members where it has run, when it cannot run on the others any
-   * more.
+   * @throws Error that names the members on which it has run, if it can no longer run on the
+   * others.
    */
   async callAll(method: string, ...args: readonly unknown[]): Promise<readonly unknown[]> {
     const fanOut = new FanOut(method, args, this.#options.retryUnanswered === true);
@@ -150,8 +151,8 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * One SELECT on every shard, and one answer. Each row is seen once: all shards answer at one
-   * epoch, or the query starts over.
+   * Runs one SELECT on every shard, and merges the answers. Each row is seen once: all shards
+   * answer at one epoch, or the query starts over.
    */
   queryShards(request: QueryShards): Promise<QueryShardsResult> {
     const { query, params = [], timeout, continueOnError = false } = request;
@@ -178,15 +179,16 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     });
   }
 
-  /** The live layout and its epoch, from the cache; `refresh` asks the root. */
+  /** Returns the live layout and its epoch from the cache, or with `refresh` from the root. */
   async layout(refresh = false): Promise<LayoutReply> {
     const { layout, epoch } = refresh ? await this.#refresh() : await this.#current();
     return { layout, epoch };
   }
 
   /**
-   * Runs `work` by the cached layout, and again with a fresh one while members say that it has
-   * moved on. Work that calls more than once may have done part of it before it is run again.
+   * Runs `work` with the cached layout, and again with a fresh one while members refuse that layout
+   * as outdated. Work that makes several calls may have completed some of them before it runs
+   * again.
    */
   async attempt<Value>(work: (view: LayoutView) => Promise<Value>): Promise<Value> {
     let view = await this.#current();

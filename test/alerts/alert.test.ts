@@ -46,7 +46,7 @@ const SEVERAL = [
     reason: "carts-shard-1 does not answer",
     detail: "1 of 4 members; carts-shard-1: it is not a member of 'carts'",
     remedy:
-      "`shardctl status carts` shows all. A shard that was deleted comes back by point-in-time recovery of its object.",
+      "`shardctl status carts` shows all. Restore a deleted shard by point-in-time recovery of its object.",
   }),
   drift({
     kind: "manifests",

@@ -97,7 +97,7 @@ it("tells the issue first and the chat with its address, once for each change, a
     "the alert was opened: issue #1000",
     "the alert webhook was told: 1 open",
     "the alert was closed: issue #1000",
-    "the alert webhook was told: all is well",
+    "the alert webhook was told: no drift is left",
   ]);
   expect(place.alerts.nextAt(Date.now())).toBeNull();
 });

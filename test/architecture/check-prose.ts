@@ -1,16 +1,33 @@
-/** Reports what `findProseFaults` finds in the project's sources; ends with 1 when there is any. */
+/** Reports the prose faults of the project's sources and manuals; ends with 1 when there is any. */
 import { globSync, readFileSync } from "node:fs";
 
-import { findProseFaults } from "./find-prose-faults.ts";
+import {
+  findManualFaults,
+  findMessageFaults,
+  findProseFaults,
+  type ProseFault,
+} from "./find-prose-faults.ts";
 
 /** Written by other programs. */
 const FOREIGN = ["test/fixtures/old-library.js", "test/fixtures/old-library.d.ts"];
+/** Folders of texts for users. A decision is a record of its day, and no manual. */
+const MESSAGES =
+  "src/{alerts,cli,github,history,manifest,metrics,model,page,planning,pulls,render}";
+const CHECKS: readonly {
+  readonly files: readonly string[];
+  readonly find: (text: string) => ProseFault[];
+}[] = [
+  { files: globSync("{src,test,schemas}/**/*.ts", { exclude: FOREIGN }), find: findProseFaults },
+  { files: globSync(`${MESSAGES}/**/*.ts`), find: findMessageFaults },
+  { files: globSync("{*.md,docs/*.md}"), find: findManualFaults },
+];
 
-const files = globSync("{src,test,schemas}/**/*.ts", { exclude: FOREIGN }).toSorted();
-const lines = files.flatMap((file) =>
-  findProseFaults(readFileSync(file, "utf8")).map(
-    ({ line, reason }) => `${file}:${line} ${reason}`,
-  ),
+const faults = CHECKS.flatMap(({ files, find }) =>
+  files
+    .toSorted()
+    .flatMap((file) =>
+      find(readFileSync(file, "utf8")).map(({ line, reason }) => `${file}:${line} ${reason}`),
+    ),
 );
-for (const line of lines) process.stdout.write(`${line}\n`);
-if (lines.length > 0) process.exitCode = 1;
+for (const fault of new Set(faults)) process.stdout.write(`${fault}\n`);
+if (faults.length > 0) process.exitCode = 1;

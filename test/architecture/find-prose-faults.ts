@@ -1,6 +1,7 @@
 /**
  * Finds what a reader stumbles over in a source file: comments that begin with a question word,
- * lines that are wider than 100 columns, and phrases that have a plain word in their place.
+ * lines that are wider than 100 columns, and phrases that have a plain word in their place. In what
+ * users read, manuals and messages, more phrases are refused.
  *
  * | exempt from the width | why                                                        |
  * |-----------------------|------------------------------------------------------------|
@@ -27,7 +28,60 @@ const RETIRED: readonly (readonly [phrase: RegExp, instead: string])[] = [
   [/\btakes? (\w+ )?rows for one\b/i, "counts as the same row"],
   [/\bgoes on in the namespace\b/i, "continues in the namespace"],
   [/\bsees? to it\b/i, "ensures"],
+  [/\bpart(s|ed)? ways\b/i, "differs from"],
+  [/\bin spite of\b/i, "overrides"],
+  [/\bplan of now\b/i, "current plan"],
+  [/\bst(an|oo)ds? against\b/i, "blocks"],
+  [/\bpoke[ds]?\b/i, "wakes"],
+  [/\b(is|are) there already\b/i, "already exists"],
+  [/\b(is|are) no (name|command|event) (of|to)\b/i, "is not a valid name"],
 ];
+/** Refused in manuals and messages only. */
+const RETIRED_FOR_USERS: typeof RETIRED = [
+  ...RETIRED,
+  [/\b(go|goes|going|went) on\b/i, "continues"],
+  [/\bst(an|oo)ds? still\b/i, "is paused, or has stalled"],
+  [/\banew\b/i, "again"],
+  [/\bmend(s|ed|ing)?\b/i, "corrects, or fixes"],
+  [/\bputs? back\b/i, "restores"],
+  [/\b(all|is|are) (is )?well\b(?!,)/i, "healthy"],
+  [/\bsees? to\b/i, "ensures"],
+  [/\bnobody\b/i, "no caller, or no person"],
+  [/\blets? go of\b/i, "releases"],
+  [/\bis not looked at\b|\bwas looked at\b/i, "checked, or read"],
+];
+
+/** Retired phrases in a manual. Code and quotations, as of a test's name, may have them. */
+export function findManualFaults(markdown: string): ProseFault[] {
+  const prose = markdown
+    .replace(/^```.*?^```$/gms, (block) => block.replace(/[^\n]/g, ""))
+    .replace(/`[^`\n]*`|"[^"\n]*"/g, "");
+  return retiredIn(prose, RETIRED_FOR_USERS);
+}
+
+/** Retired phrases in the texts of a file whose texts are messages to users. */
+export function findMessageFaults(source: string): ProseFault[] {
+  const faults: ProseFault[] = [];
+  let line = 0;
+  for (const { type, value } of tokenize(source)) {
+    if (HOLDS_TEXT.has(type) && type !== "RegularExpressionLiteral")
+      for (const fault of retiredIn(value, RETIRED_FOR_USERS))
+        faults.push({ ...fault, line: line + fault.line });
+    line += value.split("\n").length - 1;
+  }
+  return faults;
+}
+
+function retiredIn(text: string, retired: typeof RETIRED): ProseFault[] {
+  return text.split("\n").flatMap((line, index) =>
+    retired.flatMap(([phrase, instead]) => {
+      const found = phrase.exec(line);
+      return found === null
+        ? []
+        : [{ line: index + 1, reason: `"${found[0]}" is retired: "${instead}", for example` }];
+    }),
+  );
+}
 
 /** Faults of one file, by line. */
 export function findProseFaults(source: string): ProseFault[] {
@@ -59,15 +113,8 @@ export function findProseFaults(source: string): ProseFault[] {
   for (const [index, text] of source.split("\n").entries()) {
     if (isLong[index])
       faults.push({ line: index + 1, reason: `${text.length} columns, at most ${COLUMNS_MAX}` });
-    for (const [phrase, instead] of RETIRED) {
-      const found = phrase.exec(text);
-      if (found)
-        faults.push({
-          line: index + 1,
-          reason: `"${found[0]}" is retired: "${instead}", for example`,
-        });
-    }
   }
+  faults.push(...retiredIn(source, RETIRED));
   return faults.toSorted((left, right) => left.line - right.line);
 }
 

@@ -1,6 +1,6 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import { findProseFaults } from "./find-prose-faults.ts";
+import { findManualFaults, findMessageFaults, findProseFaults } from "./find-prose-faults.ts";
 
 const linesOf = (source: string): number[] => findProseFaults(source).map(({ line }) => line);
 
@@ -39,4 +39,21 @@ it("finds retired phrases, in texts too", () => {
   const [stalled, succeeded] = ["does not", "was"];
   const source = `const a = "The operation ${stalled} get on.";\n// The check ${succeeded} well.\n// As well as it can.\n`;
   expect(linesOf(source)).toEqual([1, 2]);
+});
+
+describe("what users read", () => {
+  // Put together here: the check reads this file too.
+  const [still, anew] = ["stands still", "anew"];
+
+  it("has phrases that only comments may have", () => {
+    const source = `// It ${still}.\nconst a = "It ${still}.";\nconst b = \`\n\${a} begins ${anew}\`;\n`;
+    expect(findProseFaults(source)).toEqual([]);
+    expect(findMessageFaults(source).map(({ line }) => line)).toEqual([2, 4]);
+  });
+
+  it("is checked in manuals, but for code and quotations", () => {
+    const page = `# It ${still}\n\n\`\`\`sh\nbegin ${anew}\n\`\`\`\n\nBegins ${anew}: \`${anew}\`, "${anew}".\n`;
+    expect(findManualFaults(page).map(({ line }) => line)).toEqual([1, 7]);
+    expect(findManualFaults("`code` as well as text, and well, more\n")).toEqual([]);
+  });
 });

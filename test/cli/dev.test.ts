@@ -65,8 +65,8 @@ describe("the announcement", () => {
   });
 
   it.each([
-    [10, "is looked at every 10 s"],
-    [0, "Nothing is reconciled by itself"],
+    [10, "is checked every 10 s"],
+    [0, "Nothing is reconciled automatically"],
   ])("says with --tick %i what comes of it", (tickS, says) => {
     expect(announcement({ ...ready, isOwnWorker: false, tickS })).toContain(says);
   });
@@ -132,8 +132,8 @@ describe("the tick", () => {
     ]);
     expect(asked).toHaveLength(6);
     expect(lines).toEqual([
-      "A tick failed: the Worker's scheduled handler answered 500. Nothing is reconciled until one works; the next is in 10 s.",
-      "A tick failed: fetch failed. Nothing is reconciled until one works; the next is in 10 s.",
+      "A tick failed: the Worker's scheduled handler answered 500. Nothing is reconciled until one succeeds; the next is in 10 s.",
+      "A tick failed: fetch failed. Nothing is reconciled until one succeeds; the next is in 10 s.",
     ]);
   });
 

@@ -38,7 +38,7 @@ describe("init", () => {
     await writeFile(join(folder.path, "shardctl.yaml"), "mine");
     const run = await runInProcess(["init"], { cwd: folder.path });
     expect(run.exitCode).toBe(EXIT.error);
-    expect(run.stderr).toContain("shardctl.yaml is there already");
+    expect(run.stderr).toContain("shardctl.yaml already exists");
     expect(await readFile(join(folder.path, "shardctl.yaml"), "utf8")).toBe("mine");
     await expect(readFile(join(folder.path, "manifests/example.yaml"))).rejects.toThrow("ENOENT");
   });
@@ -125,7 +125,7 @@ describe("import", () => {
     ]);
     const second = await runInProcess(["import"], options);
     expect(second.exitCode).toBe(EXIT.error);
-    expect(second.stderr).toContain("manifests/orders.yaml is there already");
+    expect(second.stderr).toContain("manifests/orders.yaml already exists");
     expect((await runInProcess(["import", "--force"], options)).exitCode).toBe(EXIT.done);
   });
 

@@ -237,7 +237,7 @@ describe("a plan", () => {
     const unknown = await runStep("plan", { kind: "pull_request", pull }, silent, { manifest });
     expect(unknown.exitCode).toBe(EXIT.error);
     expect(unknown.stderr).toContain(
-      "The Worker does not say who keeps the comment, so none is made",
+      "The Worker does not say who keeps the comment, so none is posted",
     );
     expect(github.comments(pull)).toEqual([]);
     expect(github.checkRuns(repo, pull.head.sha)).toMatchObject([{ conclusion: "failure" }]);
@@ -292,7 +292,7 @@ describe("trouble with GitHub", () => {
     const step = await runStep("plan", { kind: "pull_request", pull }, world());
     expect(step.exitCode).toBe(EXIT.error);
     expect(step.outputs).toMatchObject({ outcome: "error", has_changes: "false", fingerprint: "" });
-    expect(step.stderr).toMatch(/GitHub takes no requests of ours until \d{4}-/);
+    expect(step.stderr).toMatch(/GitHub accepts no more requests from shardctl until \d{4}-/);
     expect(worker.requests).toEqual([]);
     expect(github.comments(pull)).toEqual([]);
   });
@@ -340,7 +340,7 @@ describe("trouble with GitHub", () => {
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.exitCode).toBe(EXIT.error);
     expect(step.stderr).toContain(
-      `Nothing was applied: live is not what pull request #${pull.number} was shown.`,
+      `Nothing was applied: live is no longer what pull request #${pull.number} was shown.`,
     );
     expect(step.stderr).toContain("422");
   });
@@ -369,7 +369,7 @@ describe("an apply", () => {
 
   it("whose runner was lost attaches to its run, and judges nothing by the half-way state", async () => {
     const pull = merged();
-    // Half-way, a plan of now has nothing to do with the reviewed one: one namespace is done, the
+    // Half-way, a current plan has nothing to do with the reviewed one: one namespace is done, the
     // other one busy.
     const halfWay = planOf({
       fingerprint: OTHER_FINGERPRINT,
@@ -403,7 +403,7 @@ describe("an apply", () => {
     const step = await runStep("apply", { kind: "push", repo }, state, { runAttempt: 2 });
     expect(step.exitCode, step.stdout + step.stderr).toBe(EXIT.done);
     expect(step.outputs).toMatchObject({ outcome: "applied", fingerprint: FINGERPRINT });
-    expect(step.stdout).toContain("is under way");
+    expect(step.stdout).toContain("is running");
     expect(github.comments(pull)).toHaveLength(1);
     expect(github.comments(pull)[0]?.body).toContain("**Applied.");
     expect(asked("POST", "/v1/plans")).toEqual([]);
@@ -549,7 +549,7 @@ describe("an apply", () => {
     expect(step.exitCode, step.stderr).toBe(EXIT.done);
     expect(step.outputs["outcome"]).toBe("superseded");
     expect(step.stderr).toContain(
-      "declares otherwise in manifests/orders.yaml. The job of the newer commit applies that.",
+      "declares something else in manifests/orders.yaml. The job of the newer commit applies it.",
     );
     expect(worker.requests.filter(({ path }) => path.endsWith("/apply"))).toEqual([]);
     expect(github.comments(pull)[0]?.body).toContain("Merged, but not applied.");

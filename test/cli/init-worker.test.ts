@@ -109,8 +109,8 @@ describe("in an empty folder", () => {
     const run = await runInProcess(["init", "--worker", "--binding", "ORDERS"], {
       cwd: project.path,
     });
-    expect(run.stdout).toContain("Kept src/index.ts, which is there already");
-    expect(run.stdout).toContain("Add to src/index.ts, the entry file, unless it is there:");
+    expect(run.stdout).toContain("Kept src/index.ts, which already exists");
+    expect(run.stdout).toContain("Add to src/index.ts, the entry file, unless it has it already:");
     expect(await readFile(join(project.path, "src/index.ts"), "utf8")).toBe("// mine");
     expect(await readFile(join(project.path, "src/orders.ts"), "utf8")).toBe("// mine too");
   });
@@ -206,11 +206,14 @@ describe("refuses", () => {
       argv: ["--binding", "ORDERS", "--class", "A", "B"],
       says: "There are 1 bindings (ORDERS) and 2 classes (A, B).",
     },
-    { argv: ["--binding", "or-ders"], says: "'or-ders' is no name of a binding or a class" },
-    { argv: ["--binding", "A", "A"], says: "'A' is there twice" },
-    { argv: ["--binding", "A", "B", "--class", "C", "C"], says: "'C' is there twice" },
+    {
+      argv: ["--binding", "or-ders"],
+      says: "'or-ders' is not a valid name of a binding or a class",
+    },
+    { argv: ["--binding", "A", "A"], says: "'A' is given twice" },
+    { argv: ["--binding", "A", "B", "--class", "C", "C"], says: "'C' is given twice" },
     { argv: ["--binding", "SHARDCTL"], says: "are shardctl's own" },
-    { argv: ["--script", "My Shop"], says: "'My Shop' is no name of a Worker" },
+    { argv: ["--script", "My Shop"], says: "'My Shop' is not a valid Worker name" },
     { argv: ["--script", "shop", "--name", "shop"], says: "--name and --script are both 'shop'" },
     { argv: ["--repository", "acme"], says: "--repository is owner/name" },
     {

@@ -116,7 +116,7 @@ describe("writers 1: shardctl repair", () => {
       problem("stalePlan", 409, "Nothing was repaired: it is another."),
     ],
     [
-      "something stands against it",
+      "something blocks it",
       EXIT.blocked,
       problem("blocked", 409, "Nothing was repaired: 1 obstacle."),
     ],

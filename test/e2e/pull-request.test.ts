@@ -152,7 +152,7 @@ describe("a pull request that is merged as reviewed", () => {
   it("does nothing more when the job runs again, and still shows what was done", async () => {
     const step = await story.apply({ runAttempt: 2 });
     expect(step.exitCode, said(step)).toBe(EXIT.done);
-    expect(step.stdout).toContain("has ended already");
+    expect(step.stdout).toContain("has already ended");
     expect(commentOf(pull)).toContain("**Applied. Run: 1 done.**");
     expect(await runsOf(pull)).toHaveLength(1);
   });
@@ -162,7 +162,7 @@ describe("a pull request whose plan has moved", () => {
   let pull: Pull;
   let released = "";
 
-  it("is not applied: the comment says what moved, and how to release the plan of now", async () => {
+  it("is not applied: the comment says what moved, and how to release the current plan", async () => {
     pull = openPull("eight-shards", { "manifests/orders.yaml": manifestOf("orders", 8) });
     await story.plan(pull);
     // Somebody with a token reshards by hand between review and merge.
@@ -180,7 +180,7 @@ describe("a pull request whose plan has moved", () => {
     expect(step.exitCode, said(step)).toBe(EXIT.stalePlan);
     expect(step.outputs).toMatchObject({ outcome: "stale", has_changes: "true" });
     released = step.outputs["fingerprint"] ?? "";
-    expect(commentOf(pull)).toContain("Merged, but not applied: live has moved");
+    expect(commentOf(pull)).toContain("Merged, but not applied: live has changed");
     expect(commentOf(pull)).toMatch(/orders&#58; live epoch \d+ → \d+/);
     expect(commentOf(pull)).toContain(`/shardctl apply ${released}`);
     expect(await membersOf("orders")).toBe(7);
@@ -305,7 +305,7 @@ it("through a merge queue, on a runner that is lost: the queue gets its check, a
   expect(queued.exitCode, said(queued)).toBe(EXIT.done);
   expect(checksOf(sha)).toMatchObject([{ conclusion: "success" }]);
   story.github.landQueue(pull);
-  await story.applyAndLoseRunner("is under way");
+  await story.applyAndLoseRunner("is running");
   expect(await runsOf(pull)).toMatchObject([{ state: "running" }]);
   const step = await story.apply({ runAttempt: 2 });
   expect(step.exitCode, said(step)).toBe(EXIT.done);

@@ -375,7 +375,9 @@ describe("rate limits", () => {
     place.github.limits.exhaust(3_600_000);
     const refused = failureOf(await place.client.branchHead("main"));
     expect(refused.kind).toBe("rateLimited");
-    expect(refused.message).toMatch(/takes no requests of ours until \d{4}-\d\d-\d\dT/);
+    expect(refused.message).toMatch(
+      /accepts no more requests from shardctl until \d{4}-\d\d-\d\dT/,
+    );
     expect((refused.retryAt ?? 0) - Date.now()).toBeGreaterThan(3_500_000);
     expect(failureOf(await place.client.pull(1)).kind).toBe("rateLimited");
     expect(place.github.journal.requests).toHaveLength(1);

@@ -52,7 +52,7 @@ describe("a command", () => {
     [
       "with a shell's ideas",
       `/shardctl apply ${FINGERPRINT} && curl evil.example`,
-      /a word that it cannot have/,
+      /a word that it cannot contain/,
     ],
     ["with a substitution", "/shardctl apply $(cat /etc/passwd)", /all 64 digits/],
     [
@@ -68,7 +68,7 @@ describe("a command", () => {
     [
       "with an option that is none",
       `/shardctl apply ${FINGERPRINT} --override skew --force`,
-      /a word that it cannot have/,
+      /a word that it cannot contain/,
     ],
     [
       "that is endless",

@@ -79,5 +79,5 @@ it("carries any text in a label, and nothing of it out of the label", () => {
 });
 
 it.each(["shardctl-drifts", "1st", "a b"])("refuses the name '%s'", (name) => {
-  expect(() => renderMetrics([family({ name })])).toThrow("no name");
+  expect(() => renderMetrics([family({ name })])).toThrow("is not a valid");
 });

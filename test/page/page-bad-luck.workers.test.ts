@@ -103,9 +103,9 @@ it("the manifests stop parsing, then all are deleted", async () => {
     github.pushMain({ [PATH]: text });
     await tick();
     for (const html of await both()) {
-      expect(html).toContain("The manifests at the head are not followed.");
+      expect(html).toContain("The newest manifests are not in force.");
       expect(html).toContain(says);
-      expect(html).toContain("The last good manifests stay in force.");
+      expect(html).toContain("The last valid manifests stay in force.");
     }
   }
   github.pushMain({ [PATH]: GOOD });
@@ -131,7 +131,7 @@ it("a binding is gone, and an object falls over", async () => {
   );
   // As it was seen last, and that it does not answer now.
   expect(namespace).toContain("hash(id) × 2");
-  expect(namespace).toContain("It could not be asked just now");
+  expect(namespace).toContain("It could not be read just now");
   await controlsOf("bl-orders").breakCalls({ kind: "unreachable", message: "" }, 0);
   github.pushMain({ [PATH]: GOOD });
   await tick();

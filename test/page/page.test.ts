@@ -73,7 +73,7 @@ const pages: readonly (readonly [string, Markup])[] = [
       overview({
         paused: { by: "ci", reason: "database upgrade", at: COUNTED_AT },
         manifestsProblem:
-          "the manifests do not parse: orders.yaml:3. The last good manifests stay in force.",
+          "the manifests do not parse: orders.yaml:3. The last valid manifests stay in force.",
         namespaces: [
           view(liveNamespace(ORDERS), {
             condition: condition("orders", { type: "Reconciling", reason: "Paused" }),
@@ -292,7 +292,7 @@ describe("pages", () => {
       await toText(renderOverview(overview({ namespaces: disordered }), LINKS))
     ).replaceAll("&#39;", "'");
     const one = await toText(renderNamespacePage(namespacePage(LOST), LINKS));
-    for (const text of ["registry lost: to be repaired", "out of step: to be repaired"])
+    for (const text of ["registry lost: needs a repair", "out of step: needs a repair"])
       expect(list).toContain(text);
     expect(one).toContain("<code>shardctl repair carts</code>");
     for (const { kind, reason, remedy } of [LOST, OUT_OF_STEP].flatMap(driftsOf))
@@ -377,13 +377,17 @@ describe("the time left", () => {
     [
       "nothing done",
       { rowsCopied: 0, rowsVerified: 0 },
-      "not known yet: too little is done to tell",
+      "not known yet: too little is done to estimate it",
     ],
-    ["just begun", { startedAt: COUNTED_AT - 500 }, "not known yet: too little is done to tell"],
+    [
+      "just begun",
+      { startedAt: COUNTED_AT - 500 },
+      "not known yet: too little is done to estimate it",
+    ],
     [
       "half",
       { rowsCopied: 3_000, rowsVerified: 1_000 },
-      "about 20.0 s, at the average so far: 200 rows read a second for 20.0 s",
+      "about 20.0 s, at the average rate so far: 200 rows read a second for 20.0 s",
     ],
     [
       "all rows",
@@ -394,7 +398,7 @@ describe("the time left", () => {
     [
       "no rows at all",
       { rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 },
-      "not known yet: too little is done to tell",
+      "not known yet: too little is done to estimate it",
     ],
   ] as const;
   it.each(cases)("after %s", (_name, changes, expected) => {

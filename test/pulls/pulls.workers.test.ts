@@ -192,7 +192,7 @@ describe("an open pull request", () => {
     await see(4);
     expect(bodiesOf(4)).toEqual([]);
     expect(checksOf(headSha)).toMatchObject([
-      { conclusion: "success", title: "No manifest is touched" },
+      { conclusion: "success", title: "No manifest is changed" },
     ]);
     const before = github.journal.filter((call) => call === "pullFiles").length;
     await work({ kind: "scan", all: false });

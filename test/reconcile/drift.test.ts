@@ -263,7 +263,7 @@ describe("an operation without progress", () => {
       type: "Stalled",
       reason: "OperationStalled",
     });
-    // It is looked at, and thereby poked, at every tick.
+    // It is read, and thereby woken, at every tick.
     const looks = world.live.calls.length;
     await world.tick(4);
     expect(world.live.calls.length - looks).toBe(4);
@@ -321,7 +321,7 @@ describe("misplaced rows", () => {
       {
         kind: "misplaced",
         state: "open",
-        reason: "rows lie on members that do not own them",
+        reason: "rows are on members that do not own them",
         detail: expect.stringContaining("3 rows"),
       },
     ]);
@@ -343,7 +343,7 @@ describe("misplaced rows", () => {
       value: { layout: { generation: 1, members: shardNames("orders", 1, 4) } },
     });
     expect(world.events.map(({ summary }) => summary)).toContain(
-      "misplaced: rows lie on members that do not own them",
+      "misplaced: rows are on members that do not own them",
     );
   });
 

@@ -92,7 +92,7 @@ it("writers 1: finds a root that lost its storage, and has its members prove the
   expect(members.map(({ rows }) => rows).reduce((sum, rows) => sum + rows, 0)).toBe(40);
 });
 
-it("pokes an operation that has lost its alarm", async () => {
+it("wakes an operation that has lost its alarm", async () => {
   await fill("re-alarm", 40);
   await applyReal("engine-2", [declareReal("re-alarm", 2)]);
   const root = realObject("re-alarm");

@@ -129,7 +129,7 @@ describe("writers 1: a repair", () => {
     expect((await reconcileNow("repair-1")).drifts).toEqual([]);
   });
 
-  it("is refused when it is not what was shown, when something stands against it, and while an operation makes progress", async () => {
+  it("is refused when it is not what was shown, when something blocks it, and while an operation makes progress", async () => {
     const name = "rp2-orders";
     await sharded("repair-2", name);
     const losses = [{ member: `${name}-shard-1`, summary: "what was written since is lost" }];

@@ -55,23 +55,26 @@ export function defineApply(program: Command, perform: Perform): void {
     .command("apply")
     .summary("show the plan, ask, and carry it out")
     .description(
-      "Show the plan, ask, and carry it out. The run lives on the server: Ctrl-C only ends the watching.",
+      "Show the plan, ask, and carry it out. The run continues on the server: Ctrl-C only stops watching it.",
     )
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--auto-approve", "do not ask")
-    .option("--github", "in a workflow: apply what the merged pull request has shown, or nothing")
+    .option(
+      "--github",
+      "in a workflow: apply the plan that the merged pull request showed, or nothing",
+    )
     .option("--plan <file>", "apply the plan of `plan --out`, or nothing if it is stale")
     .option(
       "--fingerprint <hash>",
       "apply the plan with this fingerprint, or nothing if it is stale",
     )
-    .option("--override <guard...>", "apply in spite of these guards, for this plan only")
+    .option("--override <guard...>", "override these guards, for this plan only")
     .option("--requested-by <name>", "who asks, for the history (default: the user's name)");
   withHelp(withServerOptions(command), [
     ["shardctl apply", "plan, show, ask, do"],
     ["shardctl apply --auto-approve", "the same in a script"],
     ["shardctl apply --plan plan.json", "exactly the plan that was reviewed"],
-    ["shardctl apply --override skew", "in spite of the skew that the plan shows"],
+    ["shardctl apply --override skew", "accept the skew that the plan shows"],
   ]).action((paths: string[], options: ApplyOptions) =>
     perform(options, (session) => apply(session, paths, options)),
   );
@@ -85,7 +88,7 @@ async function apply(
   const overrides = readGuards(options.override ?? []);
   if (!overrides.ok) return overrides;
   if (options.plan !== undefined && options.fingerprint !== undefined) {
-    return fail("usage", "--plan and --fingerprint name two plans; give one of them.");
+    return fail("usage", "Give --plan or --fingerprint, not both.");
   }
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
@@ -145,7 +148,7 @@ async function applyPlan(
   const blocks = standingBlocks(plan, overrides);
   if (blocks.length > 0) return failBlocked(plan, blocks);
   if (plan.changes.length === 0) {
-    session.say("Nothing to do: live is what the manifests say.");
+    session.say("Nothing to do: live matches the manifests.");
     return { ok: true, value: { exitCode: EXIT.done, json: { plan: planJson(plan), run: null } } };
   }
   if (options.autoApprove !== true) {
@@ -176,8 +179,8 @@ async function conclude(session: Session, plan: Plan, run: Run): Promise<CliResu
   );
   return fail(
     "runFailed",
-    `Run ${run.id} ${run.state === "cancelled" ? "was cancelled" : "failed"}: ${unfinished.length} of ${run.actions.length} actions were not done.\n${lines.join("\n")}`,
-    "No rows are lost: what is not done is as it was. Look at it with: shardctl status   Then plan again.",
+    `Run ${run.id} ${run.state === "cancelled" ? "was cancelled" : "failed"}: ${unfinished.length} of ${run.actions.length} actions were not completed.\n${lines.join("\n")}`,
+    "No rows are lost: actions that were not completed left a valid layout. Look at it with: shardctl status   Then plan again.",
     { plan: planJson(plan), run },
   );
 }

@@ -1,6 +1,6 @@
 /**
- * `shardctl cancel`: stop a run. What is before its cutover is undone; what is after it goes to its
- * end.
+ * `shardctl cancel`: cancels a run. Operations before their cutover are undone; those after it run
+ * to their end.
  */
 import type { Command } from "commander";
 
@@ -17,7 +17,7 @@ export function defineCancel(program: Command, perform: Perform): void {
     .command("cancel")
     .summary("stop a run")
     .description(
-      "Cancel a run. Namespaces before their cutover go back to where they were; those after it are finished.",
+      "Cancel a run. Operations before their cutover are undone; those after it run to their end.",
     )
     .argument("<run>", "id of the run, as `apply` and `history` print it");
   withHelp(withServerOptions(command), [
@@ -40,6 +40,8 @@ async function cancel(
   if (!run.ok) return run;
   session.show(runText(session, run.value));
   if (run.value.finishedAt === null)
-    session.say(`It is being cancelled. Look at it with: shardctl status --run ${run.value.id}`);
+    session.say(
+      `The run is being cancelled. Follow it with: shardctl status --run ${run.value.id}`,
+    );
   return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
 }

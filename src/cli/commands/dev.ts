@@ -1,6 +1,6 @@
 /**
- * `shardctl dev`: the real Workers runtime on this machine, with a Durable Object binding for each
- * that the manifests name.
+ * `shardctl dev`: starts the real Workers runtime on this machine, with every Durable Object
+ * binding that the manifests name.
  */
 import { resolve } from "node:path";
 
@@ -52,7 +52,7 @@ export function defineDev(program: Command, perform: Perform): void {
     )
     .option("--verbose", "show wrangler's output here, not in .shardctl/dev/wrangler.log");
   withHelp(withProjectOptions(command), [
-    ["shardctl dev", "until Ctrl-C; the state stays for the next time"],
+    ["shardctl dev", "until Ctrl-C; the state is kept for the next start"],
     ["shardctl dev --port 0", "on any free port"],
     ["shardctl dev --config wrangler.json", "run your own Worker instead of the generated one"],
     ["shardctl dev --config wrangler.json --tick 10", "and call its scheduled handler every 10 s"],
@@ -159,21 +159,21 @@ export function announcement({
     `The local runtime is ready at ${endpoint}`,
     ...(bindings.length === 0
       ? []
-      : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
+      : [`Bindings: ${bindings.join(", ")}   (restart after adding one to the manifests)`]),
     "",
     tickS === 0
-      ? "Nothing is reconciled by itself: --tick 10 calls the scheduled handler every 10 s."
-      : `The same address in a browser is the status page; what was applied is looked at every ${tickS} s.`,
+      ? "Nothing is reconciled automatically: pass --tick 10 to call the scheduled handler every 10 s."
+      : `Open it in a browser to see the status page; what was applied is checked every ${tickS} s.`,
     "",
     "Try, in a second terminal:",
     `  shardctl plan --endpoint ${plain}`,
     `  shardctl apply --endpoint ${plain}`,
     `  shardctl status --endpoint ${plain}`,
     isOwnWorker
-      ? "Your Worker decides who may ask: set SHARDCTL_TOKEN to a token whose hash is in its SHARDCTL_TOKENS (.dev.vars)."
+      ? "Your Worker needs a token: set SHARDCTL_TOKEN to one whose hash is in its SHARDCTL_TOKENS (.dev.vars)."
       : "No token is needed.",
-    `Commands in ${folder} find the endpoint by themselves when none is configured.`,
-    "Ctrl-C stops it; the state stays.",
+    `Commands in ${folder} use this endpoint when none is configured.`,
+    "Press Ctrl-C to stop it; the state is kept.",
   ].join("\n");
 }
 
@@ -203,7 +203,7 @@ async function waitForEnd(
   if (exit !== null)
     return fail(
       "dev",
-      `wrangler ended by itself: ${exit}.`,
+      `wrangler exited unexpectedly: ${exit}.`,
       `The log is in ${server.logFile}. Start again: shardctl dev`,
     );
   session.say("Stopped.");

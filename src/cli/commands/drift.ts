@@ -1,5 +1,5 @@
 /**
- * `shardctl drift`: where live and the merged manifests part ways, as reconciliation has found it.
+ * `shardctl drift`: shows where live differs from the merged manifests.
  */
 import type { Command } from "commander";
 
@@ -25,18 +25,18 @@ const WAITS_MAX = 10;
 export function defineDrift(program: Command, perform: Perform): void {
   const command = program
     .command("drift")
-    .summary("show where live and the merged manifests part ways")
+    .summary("show where live differs from the merged manifests")
     .description(
       "Show drift: what reconciliation found at its last tick, since when, and what to do about it.",
     )
-    .option("--now", "run a tick first, and wait for its end (needs a token with the role apply)")
+    .option("--now", "run a tick first, and wait until it ends (needs a token with the role apply)")
     .option(
       "--exit-code",
-      "exit with 2 when there is drift, with 1 when not everything could be looked at",
+      "exit with 2 when there is drift, with 1 when not everything could be read",
     );
   withHelp(withServerOptions(command), [
     ["shardctl drift", "as of the last tick"],
-    ["shardctl drift --now --exit-code", "look now, and fail when there is drift"],
+    ["shardctl drift --now --exit-code", "check now, and fail when there is drift"],
   ]).action((options: DriftOptions) => perform(options, (session) => drift(session, options)));
 }
 
@@ -70,7 +70,7 @@ async function lookNow(api: ApiClient, environment: string): Promise<CliResult<D
   return fail(
     "timeout",
     `The tick of ${environment} did not end within ${WAIT_S * WAITS_MAX} seconds. It continues.`,
-    "What is known so far: shardctl drift",
+    "See what is known so far: shardctl drift",
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * `shardctl history`: what happened in an environment, the runs, or the operations of one
+ * `shardctl history`: shows what happened in an environment, the runs, or the operations of one
  * namespace.
  */
 import { type Command, Option } from "commander";
@@ -42,14 +42,14 @@ export function defineHistory(program: Command, perform: Perform): void {
     .addOption(new Option("--kind <kind>", "show only events of this kind").choices(EVENT_KINDS))
     .option(
       "--bookmarks",
-      "with a namespace: where each participant can be restored to, from before each operation",
+      "with a namespace: list the bookmarks of each participant from before each operation",
     )
-    .option("--export", "print every event as one JSON text a line, oldest first");
+    .option("--export", "print every event as one line of JSON, oldest first");
   withHelp(withServerOptions(command), [
-    ["shardctl history", "what happened last"],
-    ["shardctl history orders", "what was done to one namespace"],
+    ["shardctl history", "the latest events"],
+    ["shardctl history orders", "the operations of one namespace"],
     ["shardctl history --runs", "all runs"],
-    ["shardctl history --export > events.jsonl", "everything that is kept"],
+    ["shardctl history --export > events.jsonl", "every stored event"],
   ]).action((name: string | undefined, options: HistoryOptions) =>
     perform(options, (session) => history(session, name, options)),
   );
@@ -62,11 +62,17 @@ async function history(
 ): Promise<CliResult<Outcome>> {
   const isOfEvents = options.kind !== undefined || options.export === true;
   if (options.runs === true && (isOfEvents || name !== undefined))
-    return fail("usage", "--runs goes with no namespace, --kind or --export.");
+    return fail("usage", "--runs cannot be combined with a namespace, --kind or --export.");
   if (options.bookmarks === true && (name === undefined || isOfEvents))
-    return fail("usage", "--bookmarks goes with a namespace, and without --kind or --export.");
+    return fail(
+      "usage",
+      "--bookmarks needs a namespace, and cannot be combined with --kind or --export.",
+    );
   if (options.export === true && options.json === true)
-    return fail("usage", "--export prints many JSON texts, --json prints one: give one of them.");
+    return fail(
+      "usage",
+      "Give --export or --json, not both: --export prints one JSON document a line, --json only one.",
+    );
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   const api = connectApi(session, project.value);

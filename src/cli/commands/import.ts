@@ -1,6 +1,6 @@
 /**
- * `shardctl import`: write manifests for what is live, so that it can be managed from Git. Changes
- * nothing that is live.
+ * `shardctl import`: writes manifests for what is live, so that you can manage it from Git.
+ * Changes nothing that is live.
  */
 import { join, relative } from "node:path";
 
@@ -31,18 +31,20 @@ export function defineImport(program: Command, perform: Perform): void {
   const command = program
     .command("import")
     .summary("write manifests for what is live")
-    .description("Write a manifest for each live namespace. A plan of them finds nothing to do.")
+    .description(
+      "Write a manifest for each live namespace. A plan of these manifests finds nothing to do.",
+    )
     .option(
       "--namespace <name>",
-      "only this one; with --object also one that the reconciler has never seen",
+      "only this one; with --object, even one that the reconciler has never seen",
     )
     .option("--object <binding>", "only namespaces of this Durable Object binding")
     .option("--out <folder>", "where to write (default: the first manifests folder of the config)")
-    .option("--force", "overwrite manifests that are there");
+    .option("--force", "overwrite existing manifests");
   withHelp(withServerOptions(command), [
     ["shardctl import", "all that the reconciler knows"],
     ["shardctl import --namespace orders --object ORDERS", "one"],
-    ["shardctl import --out imported", "beside the present manifests, to compare"],
+    ["shardctl import --out imported", "next to the existing manifests, to compare"],
   ]).action((options: ImportOptions) =>
     perform(options, (session) => importLive(session, options)),
   );
@@ -96,7 +98,7 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
   );
   if (!written.ok) return written;
   session.show(
-    `${files.map((file) => `Wrote ${file.path}`).join("\n")}\n\nCheck that they say what is live: shardctl plan`,
+    `${files.map((file) => `Wrote ${file.path}`).join("\n")}\n\nCheck that they match what is live: shardctl plan`,
   );
   return {
     ok: true,

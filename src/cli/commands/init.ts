@@ -1,6 +1,6 @@
 /**
- * `shardctl init`: a config and a first manifest that validate; with `--worker` also a Worker that
- * plans and applies. Overwrites nothing.
+ * `shardctl init`: writes a config and a first manifest that validate; with `--worker` also a
+ * Worker that plans and applies. Overwrites nothing.
  */
 import type { Command } from "commander";
 
@@ -34,7 +34,7 @@ export function defineInit(program: Command, perform: Perform): void {
     .command("init")
     .summary("write a config and a first manifest, or a Worker")
     .description(
-      `Write ${CONFIG_NAME} and ${MANIFEST_PATH} here, and what \`shardctl dev\` leaves behind into .gitignore. With --worker also a Worker that plans and applies. Overwrites nothing.`,
+      `Write ${CONFIG_NAME} and ${MANIFEST_PATH} here, and add the folder of \`shardctl dev\` to .gitignore. With --worker, also write a Worker that plans and applies. Overwrites nothing.`,
     )
     .option("--worker", "write a wrangler config, an entry file and a list of secrets")
     .option(
@@ -45,7 +45,7 @@ export function defineInit(program: Command, perform: Perform): void {
       "--class <name...>",
       "your classes, in the order of the bindings (default: ORDER_LINES is OrderLines)",
     )
-    .option("--script <name>", "the Worker that has the classes, when it is another one")
+    .option("--script <name>", "the Worker that exports the classes, when it is another one")
     .option(
       "--name <name>",
       "name of the Worker (default: the folder's, or that of --script with -shardctl)",
@@ -65,7 +65,7 @@ export function defineInit(program: Command, perform: Perform): void {
     ],
     [
       "shardctl init --worker --binding ORDERS --script shop",
-      "a Worker of its own, for a class in the Worker shop",
+      "a separate Worker, for a class in the Worker shop",
     ],
   ]).action((options: InitOptions) =>
     perform(options, (session) =>
@@ -80,7 +80,7 @@ async function init(session: Session, options: InitOptions): Promise<CliResult<O
   if (stray !== undefined)
     return fail(
       "usage",
-      "Bindings, classes, names and repositories are those of a Worker.",
+      "Bindings, classes, names and repositories are options of a Worker.",
       "Add --worker.",
     );
   const files: readonly NewFile[] = [
@@ -92,7 +92,7 @@ async function init(session: Session, options: InitOptions): Promise<CliResult<O
     cwd,
     files,
     false,
-    "Move them away to start anew, or edit them; check them with: shardctl validate",
+    "Move them away to start over, or edit them; check them with: shardctl validate",
   );
   if (!written.ok) return written;
   const ignored = await addToGitignore(cwd, IGNORED);

@@ -1,6 +1,6 @@
 /**
- * `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and
- * resume it.
+ * `shardctl pause` and `shardctl resume`: pause and resume operations, in one namespace or
+ * everywhere.
  */
 import type { Command } from "commander";
 
@@ -24,19 +24,19 @@ interface PauseOptions extends CommonOptions {
 export function definePause(program: Command, perform: Perform): void {
   const command = program
     .command("pause")
-    .summary("hold what moves rows, in one namespace or everywhere")
+    .summary("pause operations, in one namespace or everywhere")
     .description(
-      "Hold the running operation of a namespace: it pauses after its wave, and nothing is undone. With --all, everything: nothing new is applied, and running operations pause.",
+      "Pause the running operation of a namespace, between two slices of its copy or after its wave. Nothing is undone. With --all, nothing new is applied, and running operations pause.",
     )
-    .argument("[namespace]", "whose operation to hold")
+    .argument("[namespace]", "whose operation to pause")
     .option("--all", "everything that the reconciler does, in all its environments")
-    .option("--reason <text>", "why; others see it (required)")
+    .option("--reason <text>", "the reason, which others see (required)")
     .option(
       "--object <binding>",
       "its Durable Object binding, when several have a namespace of this name",
     );
   withHelp(withServerOptions(command), [
-    ['shardctl pause orders --reason "black friday"', "hold the operation that runs in orders"],
+    ['shardctl pause orders --reason "black friday"', "pause the running operation of orders"],
     ['shardctl pause --all --reason "incident 7"', "stop everything"],
   ]).action((name: string | undefined, options: PauseOptions) =>
     perform(options, (session) => pause(session, name, options)),
@@ -46,12 +46,15 @@ export function definePause(program: Command, perform: Perform): void {
 export function defineResume(program: Command, perform: Perform): void {
   const command = program
     .command("resume")
-    .summary("resume what was paused")
+    .summary("resume paused operations")
     .description(
-      "Resume the paused operation of a namespace. With --all, everything that `pause --all` has stopped.",
+      "Resume the paused operation of a namespace. With --all, resume everything that `pause --all` paused.",
     )
     .argument("[namespace]", "whose operation to resume")
-    .option("--all", "everything that `pause --all` has stopped; what was paused by name stays so")
+    .option(
+      "--all",
+      "everything that `pause --all` paused; operations that were paused by name stay paused",
+    )
     .option(
       "--object <binding>",
       "its Durable Object binding, when several have a namespace of this name",
@@ -73,7 +76,7 @@ async function pause(
   if (reason === undefined || reason.trim() === "")
     return fail(
       "usage",
-      "Say why, for those who find it paused: --reason <text>.",
+      "Give a reason, for others who find it paused: --reason <text>.",
       "See: shardctl pause --help",
     );
   const opened = await open(session, name, options, "pause");
@@ -85,7 +88,7 @@ async function pause(
   session.show(
     `${describe(name, paused.value)} is paused in step ${paused.value.step}: ${printable(reason)}`,
   );
-  session.say(`It stays paused until: shardctl resume ${printable(name)}`);
+  session.say(`To resume it: shardctl resume ${printable(name)}`);
   return { ok: true, value: { exitCode: EXIT.done, json: { operation: paused.value } } };
 }
 
@@ -117,7 +120,7 @@ async function resume(
     const resumed = await api.resumeAll();
     if (!resumed.ok) return resumed;
     session.show(
-      "Everything is resumed: what waits is applied at the next tick. What was paused by name stays paused.",
+      "Everything has resumed: waiting changes are applied at the next tick. Operations that were paused by name stay paused.",
     );
     return { ok: true, value: { exitCode: EXIT.done, json: { paused: null } } };
   }
@@ -142,7 +145,7 @@ async function open(
   if ((name === undefined) === (options.all !== true)) {
     const message =
       name === undefined
-        ? `Say what to ${verb}: a namespace, or --all.`
+        ? `Name what to ${verb}: a namespace, or --all.`
         : "Give a namespace or --all, not both.";
     return fail("usage", message, `See: shardctl ${verb} --help`);
   }

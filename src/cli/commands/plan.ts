@@ -1,4 +1,4 @@
-/** `shardctl plan`: show the difference between manifests and live. Changes nothing. */
+/** `shardctl plan`: shows the difference between manifests and live. Changes nothing. */
 import { type Command, Option } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
@@ -27,7 +27,7 @@ export function definePlan(program: Command, perform: Perform): void {
   const command = program
     .command("plan")
     .summary("show what differs between manifests and live")
-    .description("Show what would be done to make live what the manifests say. Changes nothing.")
+    .description("Show the changes that would make live match the manifests. Changes nothing.")
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--exit-code", "exit with 2 when changes are pending, with 4 when a guard blocks them")
     .option("--moves", "list what each change moves between which members")
@@ -44,7 +44,7 @@ export function definePlan(program: Command, perform: Perform): void {
   withHelp(withServerOptions(command), [
     ["shardctl plan", "what differs in the default environment"],
     ["shardctl plan -e production --exit-code", "a check for CI"],
-    ["shardctl plan --out plan.json", "keep it, to apply exactly this"],
+    ["shardctl plan --out plan.json", "save it, to apply exactly this plan"],
     ["shardctl plan --format markdown", "for a pull request"],
   ]).action((paths: string[], options: PlanOptions) => {
     const json = options.json === true || options.format === "json";

@@ -1,6 +1,6 @@
 /**
- * `shardctl repair`: what is out of step in a namespace and what a repair would do; with `--apply`
- * exactly what was shown, or nothing.
+ * `shardctl repair`: shows what is out of step in a namespace and what a repair would do; with
+ * `--apply` does exactly what was shown, or nothing.
  */
 import type { Command } from "commander";
 
@@ -37,13 +37,16 @@ export function defineRepair(program: Command, perform: Perform): void {
     .command("repair")
     .summary("show what is out of step after a restore or a loss, and repair it")
     .description(
-      "Show what each object of a namespace says, what is out of step and what a repair would do. Changes nothing. With --apply, do exactly what was shown, or nothing. No row is ever deleted: what cannot be proven is set aside, counted and listed.",
+      "Show what each object of a namespace reports, what is out of step and what a repair would do. Changes nothing. With --apply, do exactly what was shown, or nothing. A repair never deletes a row: rows whose place cannot be proven are set aside, counted and listed.",
     )
     .argument("<namespace>", "which one")
-    .option("--apply", "carry it out; asks first, unless --fingerprint says what was shown")
+    .option(
+      "--apply",
+      "carry it out; asks first, unless --fingerprint names the plan that was shown",
+    )
     .option(
       "--fingerprint <hash>",
-      "with --apply: the plan that was shown, or nothing if it is another by now",
+      "with --apply: the plan that was shown, or nothing if it has changed",
     )
     .option(
       "--accept-loss <member>",
@@ -52,7 +55,7 @@ export function defineRepair(program: Command, perform: Perform): void {
     )
     .option(
       "--member <name>",
-      "ask this object, too, when the root no longer knows it; may be repeated",
+      "also ask this object, which the root no longer knows; may be repeated",
       collect,
     )
     .option(
@@ -61,11 +64,11 @@ export function defineRepair(program: Command, perform: Perform): void {
     )
     .option(
       "--exit-code",
-      "exit with 2 when there is something to repair, with 4 when something stands against it",
+      "exit with 2 when there is something to repair, with 4 when an obstacle blocks it",
     );
   withHelp(withServerOptions(command), [
     ["shardctl repair orders", "what is out of step, and what would be done"],
-    ["shardctl repair orders --apply", "show it, ask, and do it"],
+    ["shardctl repair orders --apply", "show the plan, ask, and carry it out"],
     ["shardctl repair orders --apply --fingerprint <hash>", "exactly the plan that was shown"],
     ["shardctl repair orders --member orders-shard-0", "for a root that has forgotten its members"],
   ]).action((name: string, options: RepairOptions) =>
@@ -81,7 +84,7 @@ async function repair(
   if (options.fingerprint !== undefined && options.apply !== true)
     return fail(
       "usage",
-      "--fingerprint says which plan to apply: it goes with --apply.",
+      "--fingerprint names the plan to apply: give it together with --apply.",
       "See: shardctl repair --help",
     );
   const project = await loadProject(session.host, options);
@@ -114,7 +117,7 @@ async function applyShown(
 ): Promise<CliResult<Outcome>> {
   if (plan.obstacles.length > 0) {
     const lines = plan.obstacles.map((obstacle) => `  ${obstacle}`).join("\n");
-    return fail("blocked", `Nothing was repaired: this stands against it.\n${lines}`, null, {
+    return fail("blocked", `Nothing was repaired, because of these obstacles:\n${lines}`, null, {
       plan,
     });
   }
@@ -124,7 +127,7 @@ async function applyShown(
   }
   const confirmed = await confirmApply(
     session,
-    `Read the plan, then apply exactly it: ${applyCommand(plan, wanted)}`,
+    `Read the plan, then apply exactly that plan: ${applyCommand(plan, wanted)}`,
   );
   return confirmed.ok ? applyExactly(session, api, wanted, plan.fingerprint) : confirmed;
 }
@@ -146,7 +149,7 @@ async function applyExactly(
 function withWayOut(failure: CliFailure, name: string): CliFailure {
   const isOfPlan = failure.kind === "stalePlan" || failure.kind === "blocked";
   return isOfPlan
-    ? { ...failure, hint: `Look at the plan of now: shardctl repair ${name}` }
+    ? { ...failure, hint: `Look at the current plan: shardctl repair ${name}` }
     : failure;
 }
 

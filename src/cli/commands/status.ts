@@ -1,4 +1,4 @@
-/** `shardctl status`: what is live, or how one run stands. */
+/** `shardctl status`: shows what is live, or the progress of one run. */
 import type { Command } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
@@ -18,14 +18,14 @@ interface StatusOptions extends CommonOptions {
 export function defineStatus(program: Command, perform: Perform): void {
   const command = program
     .command("status")
-    .summary("show what is live, or how a run stands")
+    .summary("show what is live, or the progress of a run")
     .description("Show the live namespaces with rows, skew and health, or one run.")
     .argument("[namespace]", "only this one")
     .option(
       "--object <binding>",
       "its Durable Object binding, when several have a namespace of this name",
     )
-    .option("--run <id>", "show a run and how far its actions are");
+    .option("--run <id>", "show a run and the progress of its actions");
   withHelp(withServerOptions(command), [
     ["shardctl status", "all namespaces"],
     ["shardctl status orders", "one, with every member"],
@@ -66,7 +66,7 @@ async function status(
     return fail(
       "notFound",
       `No namespace '${name}' is known to ${api.value.endpoint}.`,
-      "All that are known: shardctl status",
+      "List the namespaces that are known: shardctl status",
     );
   }
   session.show(statusText(session, reports.value, name !== undefined));

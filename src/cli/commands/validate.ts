@@ -1,4 +1,4 @@
-/** `shardctl validate`: every error of every manifest, without any server. */
+/** `shardctl validate`: prints every error of every manifest, without any server. */
 import { type Command, Option } from "commander";
 
 import { formatQuantity } from "../../model/figures.ts";

@@ -92,7 +92,7 @@ async function startLocked(
     return fail(
       "dev",
       `Port ${options.port} is in use.`,
-      "Stop what uses it, or take another: shardctl dev --port 0",
+      "Stop the process that uses it, or choose another: shardctl dev --port 0",
     );
   const folder = join(options.folder, DEV_FOLDER);
   await mkdir(folder, { recursive: true });

@@ -1,4 +1,4 @@
-/** Ports of 127.0.0.1. */
+/** Finds free ports of 127.0.0.1. */
 import { createServer } from "node:net";
 
 const HOST = "127.0.0.1";

@@ -27,7 +27,7 @@ export async function keepTicking(
     const trouble = await tick(host, endpoint, signal);
     if (trouble !== null && wasWell && !signal.aborted)
       say(
-        `A tick failed: ${trouble}. Nothing is reconciled until one works; the next is in ${intervalMs / 1000} s.`,
+        `A tick failed: ${trouble}. Nothing is reconciled until one succeeds; the next is in ${intervalMs / 1000} s.`,
       );
     wasWell = trouble === null;
     await host.sleep(intervalMs, signal);

@@ -1,7 +1,6 @@
 /**
- * The note that a running `shardctl dev` leaves in `.shardctl/dev`, so that other commands in the
- * same project find its endpoint without being told. It holds no secret: the local runtime needs no
- * token.
+ * Writes the note that a running `shardctl dev` leaves in `.shardctl/dev`, so that other commands
+ * in the same project find its endpoint. It holds no secret: the local runtime needs no token.
  */
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

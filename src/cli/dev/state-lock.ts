@@ -1,6 +1,6 @@
 /**
- * Keeps two local runtimes off one state directory: a file with the process id of the one that has
- * it.
+ * Keeps two local runtimes from using one state directory: a file names the process id of its
+ * owner.
  */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

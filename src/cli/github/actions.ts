@@ -1,7 +1,7 @@
 /**
- * A workflow run as the command line sees it: what happened, who may be written to, and where
- * summary and outputs go. Everything is read from the runner's variables and files; nothing of the
- * pull request's text is ever executed or expanded.
+ * Reads a workflow run as the command line sees it: what happened, whom it may write to, and where
+ * summary and outputs go. Everything comes from the runner's variables and files; no text of the
+ * pull request is ever executed or expanded.
  */
 import { appendFile, readFile, stat } from "node:fs/promises";
 
@@ -58,8 +58,8 @@ export async function openActions(session: Session): Promise<CliResult<Actions>>
   if (env["GITHUB_ACTIONS"] !== "true") {
     return fail(
       "usage",
-      "--github is for GitHub Actions, and this is no workflow run.",
-      "Leave it out here: shardctl plan",
+      "--github works in GitHub Actions only, and this is not a workflow run.",
+      "Run the command without it: shardctl plan",
     );
   }
   const token = env["GITHUB_TOKEN"]?.trim() ?? "";
@@ -67,7 +67,7 @@ export async function openActions(session: Session): Promise<CliResult<Actions>>
     return fail(
       "usage",
       "GITHUB_TOKEN is not set.",
-      "Give it to the step:  env: { GITHUB_TOKEN: ${{ github.token }} }",
+      "Pass it to the step:  env: { GITHUB_TOKEN: ${{ github.token }} }",
     );
   }
   const text = await readEventFile(env["GITHUB_EVENT_PATH"] ?? "");
@@ -107,7 +107,7 @@ export async function openActions(session: Session): Promise<CliResult<Actions>>
 export function failGithub({ message, kind }: GithubFailure): ReturnType<typeof fail> {
   const hint =
     kind === "forbidden"
-      ? "Add it to the workflow's `permissions:`; docs/github.md has them all."
+      ? "Add it to the workflow's `permissions:`; docs/github.md lists them all."
       : null;
   return fail("server", message, hint);
 }

@@ -10,11 +10,11 @@
  * | what is found                     | what is done                                                             |
  * |-----------------------------------|--------------------------------------------------------------------------|
  * | this pull request's run           | it is followed to its end                                                |
- * | another run of the environment    | it is waited for, and then all is looked at anew                         |
- * | the reviewed or the released one  | a run, or the run that is there already                                  |
+ * | another run of the environment    | it is waited for, and then everything is checked again                   |
+ * | the reviewed or the released one  | a run, or the run that exists already                                    |
  * | another one                       | nothing; what moved, and the command that releases the new one; exit 3   |
  * | of a commit that its branch has left behind | nothing: the job of the newer commit applies what it declares  |
- * | stands against a guard            | nothing; exit 4                                                          |
+ * | blocked by a guard                | nothing; exit 4                                                          |
  * | no changes                        | nothing to do                                                            |
  */
 import type { Run } from "../../model/api.ts";
@@ -88,7 +88,7 @@ async function applyUntilEnd(
     if (!answer.ok) return answer;
     if (answer.value !== "again") return { ok: true, value: answer.value };
   }
-  const message = `Other runs of ${project.environment} went on one after the other: ${WAITS_MAX} were waited for.`;
+  const message = `Other runs of ${project.environment} kept following each other: this job has waited for ${WAITS_MAX} of them.`;
   return fail("locked", message, "Run this job again.");
 }
 
@@ -146,7 +146,7 @@ async function applyAsShown(
 
 function describeOutdated({ branch, sha }: EndingFlow, paths: readonly string[]): string {
   const more = paths.length > PATHS_MAX ? ` and ${paths.length - PATHS_MAX} more` : "";
-  return `${branch} has moved on since commit ${sha.slice(0, 7)}, and declares otherwise in ${paths.slice(0, PATHS_MAX).join(", ")}${more}. The job of the newer commit applies that.`;
+  return `${branch} has changed since commit ${sha.slice(0, 7)}, and declares something else in ${paths.slice(0, PATHS_MAX).join(", ")}${more}. The job of the newer commit applies it.`;
 }
 
 /**
@@ -261,10 +261,10 @@ async function waitForRival(
   rival: Run,
   message: string,
 ): Promise<CliResult<Outcome | "again">> {
-  flow.session.say(`\n${message}\nIt is waited for.`);
+  flow.session.say(`\n${message}\nWaiting for it.`);
   const posted = await writeComment(flow, {
     kind: "held",
-    message: `${message} This is tried again when it has ended.`,
+    message: `${message} This job retries when it has ended.`,
     plan,
   });
   if (!posted.ok) return posted;
@@ -274,7 +274,7 @@ async function waitForRival(
 
 async function follow(flow: EndingFlow, plan: Plan, run: Run): Promise<CliResult<Outcome>> {
   const { session, api } = flow;
-  session.say(`\nRun ${run.id} ${run.finishedAt === null ? "is under way" : "has ended already"}.`);
+  session.say(`\nRun ${run.id} ${run.finishedAt === null ? "is running" : "has already ended"}.`);
   let sayAt = Number.NEGATIVE_INFINITY;
   let pauseMs = PROGRESS_PAUSE_FIRST_MS;
   const ended = await followRun(session, api, run, async (news) => {
@@ -302,7 +302,7 @@ async function endUnchanged(flow: EndingFlow, plan: Plan): Promise<CliResult<Out
     ({ origin }) => origin?.pull === pull?.number && origin?.commit === flow.sha,
   );
   if (own !== undefined) return follow(flow, plan, own);
-  session.say("Nothing to do: live is what the manifests say.");
+  session.say("Nothing to do: live matches the manifests.");
   const posted = await writeComment(flow, { kind: "planned", plan }, false);
   return posted.ok ? end(flow, "no_changes", plan, EXIT.done) : posted;
 }

@@ -1,6 +1,6 @@
 /**
- * How `apply --github` ends: what stands in the pull request, the step's summary and its outputs,
- * and the exit code.
+ * Ends `apply --github`: writes the pull request, the step's summary and its outputs, and chooses
+ * the exit code.
  */
 import type { Run } from "../../model/api.ts";
 import type { Plan } from "../../model/plan.ts";
@@ -56,8 +56,8 @@ export async function endStale(
   };
   const why =
     pull === null
-      ? "no pull request has shown this commit's plan. Open one, or apply it with a token of a person: shardctl apply"
-      : `live is not what pull request #${pull.number} was shown. What moved stands in it, with the command that releases the new plan`;
+      ? "no pull request has shown this commit's plan. Open one, or apply it with a personal token: shardctl apply"
+      : `live is no longer what pull request #${pull.number} was shown. The pull request lists what changed, with the command that releases the new plan`;
   session.warn(`Nothing was applied: ${why}.`);
   for (const line of moved) session.say(`  ${line}`);
   await flow.actions.summarize(renderComment(state, contextOf(flow)));

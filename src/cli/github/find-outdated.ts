@@ -1,7 +1,7 @@
 /**
  * Checks whether a merged commit is still what its branch declares. A job of an older commit, such
- * as one that somebody runs again long after, must not bring back what a later merge has taken
- * back. It applies what the branch still declares.
+ * as one that is rerun much later, must not bring back what a later merge has reverted. It applies
+ * what the branch still declares.
  */
 import type { Plan } from "../../model/plan.ts";
 import type { CommitRef, GithubReader, GithubResult } from "../../github/port.ts";

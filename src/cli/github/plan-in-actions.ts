@@ -65,7 +65,7 @@ async function planEvent(flow: Flow, paths: readonly string[]): Promise<CliResul
   if (event.kind === "comment")
     return fail(
       "usage",
-      "A comment is no event to plan for.",
+      "A comment event cannot be planned.",
       "Use it for: shardctl apply --github",
     );
   const parsed = await parseProject(flow.session.host, flow.project, paths);
@@ -200,7 +200,7 @@ async function findPoster(
   const known = api.ok ? await api.value.reviews(environment, pull) : api;
   if (known.ok) return known.value.postedBy;
   session.warn(
-    `The Worker does not say who keeps the comment, so none is made: ${known.failure.message}`,
+    `The Worker does not say who keeps the comment, so none is posted: ${known.failure.message}`,
   );
   return "unknown";
 }
@@ -283,7 +283,7 @@ async function endValidated(
   desired: DesiredState,
   why: string,
 ): Promise<CliResult<Outcome>> {
-  const said = `${desired.namespaces.length} namespaces are declared without an error. They were not compared with live: ${why}.`;
+  const said = `${desired.namespaces.length} namespaces are declared without errors. They were not compared with live: ${why}.`;
   session.show(said);
   await actions.summarize(`${said}\n`);
   await actions.output({ outcome: "validated", hasChanges: false, fingerprint: null });

@@ -1,4 +1,4 @@
-/** Writes a pull request's comment and check from one state, so that both always say the same. */
+/** Writes a pull request's comment and check from one state, so that both always agree. */
 import type { PullHead } from "../../model/review.ts";
 import { planMarker } from "../../github/markers.ts";
 import { publishCheck } from "../../github/publish-check.ts";
@@ -86,6 +86,6 @@ export async function postCheck(
   });
   if (!outcome.ok) return failGithub(outcome.failure);
   if (outcome.value.kind === "notAllowed")
-    session.warn(`There is no check run: ${outcome.value.message}`);
+    session.warn(`No check run was written: ${outcome.value.message}`);
   return { ok: true, value: null };
 }

@@ -1,6 +1,6 @@
 /**
- * `/shardctl apply <fingerprint>` in a merged pull request: who may say it, and what it releases.
- * Nothing of the comment is executed.
+ * Reads `/shardctl apply <fingerprint>` in a merged pull request: who may give the command, and
+ * what it releases. Nothing of the comment is executed.
  */
 import type { Guard } from "../../model/plan.ts";
 import type { CommentEvent } from "../../github/actions-event.ts";
@@ -41,7 +41,7 @@ export async function readRelease(
     return ignored(why);
   };
   const command = event.isPull && event.action === "created" ? parseCommand(event.body) : null;
-  if (command === null) return ignored("The comment is no command of shardctl.");
+  if (command === null) return ignored("The comment is not a shardctl command.");
   if (!command.ok) return refuse(command.failure);
   const guards = readGuards(command.value.overrides);
   if (!guards.ok) return refuse(guards.failure.message);

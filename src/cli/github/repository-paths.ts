@@ -1,4 +1,4 @@
-/** Paths of the working directory as paths of the repository: GitHub knows only those. */
+/** Converts paths of the working directory into paths of the repository, which GitHub needs. */
 import { posix } from "node:path";
 
 import { runGit } from "../git-commit.ts";

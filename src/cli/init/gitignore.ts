@@ -1,7 +1,4 @@
-/**
- * Keeps what runs leave behind, and secrets, out of Git: lines that a `.gitignore` lacks are added
- * at its end.
- */
+/** Adds the missing lines to `.gitignore`, so that local state and secrets stay out of Git. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -1,6 +1,6 @@
 /**
- * Text that `init --worker` shows: what it wrote and kept, what must be added by hand, the secrets,
- * and the way to a deployed Worker. Pure.
+ * Writes the text that `init --worker` prints: what it wrote and kept, what must be added by hand,
+ * the secrets, and the steps to a deployed Worker. Pure.
  */
 import { join } from "node:path";
 
@@ -22,7 +22,7 @@ export function describeRest(result: InitResult): string {
   const { request, written, kept, ignored, found } = result;
   const done = [
     ...written.map((path) => `Wrote ${path}`),
-    ...kept.map((path) => `Kept ${path}, which is there already`),
+    ...kept.map((path) => `Kept ${path}, which already exists`),
     ...(ignored.length === 0 ? [] : [`Added ${ignored.join(", ")} to .gitignore`]),
   ].join("\n");
   const entry = found?.config?.main === undefined ? ENTRY_PATH : found.config.main;
@@ -38,7 +38,7 @@ export function describeRest(result: InitResult): string {
 function configPart({ found, additions }: InitResult): string[] {
   if (found === null || additions === null) return [];
   const lines = describeAdditions(additions, found.path);
-  const unknown = found.config === null ? ", but for what it has already" : "";
+  const unknown = found.config === null ? ", except what it has already" : "";
   return [
     lines === null
       ? `${found.path} has all that shardctl needs.`
@@ -59,7 +59,7 @@ function entryPart(request: WorkerRequest, path: string): string {
     "// in scheduled:",
     "await control.scheduled(controller, env, context);",
   ];
-  return `Add to ${path}, the entry file, unless it is there:\n\n${lines.map((line) => (line === "" ? "" : `  ${line}`)).join("\n")}`;
+  return `Add to ${path}, the entry file, unless it has it already:\n\n${lines.map((line) => (line === "" ? "" : `  ${line}`)).join("\n")}`;
 }
 
 /** The secrets, and the steps from here. */

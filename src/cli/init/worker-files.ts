@@ -33,7 +33,7 @@ export const SECRETS: readonly Secret[] = [
   {
     name: "GITHUB_TOKEN",
     required: false,
-    what: "a fine-grained token for the repository, or in its place the next two",
+    what: "a fine-grained token for the repository, or instead the next two",
   },
   { name: "GITHUB_APP_ID", required: false, what: "the number of a GitHub App" },
   { name: "GITHUB_APP_PRIVATE_KEY", required: false, what: "its key, as PKCS#8 PEM" },
@@ -93,7 +93,7 @@ export function wranglerConfigText(request: WorkerRequest): string {
 ${bindings.join(",\n")}
     ]
   },
-  // A tag that is deployed stays as it is: a new class gets a new tag below it.
+  // Never change a tag that is deployed: add a new tag below it for a new class.
   "migrations": [{ "tag": "v1", "new_sqlite_classes": ${inlineJson(ownClassesOf(request))} }],
   // Resumes what was interrupted, and compares what is live with the repository.
   "triggers": { "crons": ["${CRON}"] },
@@ -137,7 +137,7 @@ ${github === null ? GITHUB_PLACE : githubText(github)}
 
 const OWN_HANDLERS = `export default {
   async fetch(request, env, context) {
-    // Your own routes come here. What they do not answer is for shardctl: its API, its webhook, its pages.
+    // Add your own routes here. shardctl answers the rest: its API, its webhook, its pages.
     return control.fetch(request, env, context);
   },
   scheduled: control.scheduled,

@@ -77,7 +77,7 @@ export function readWorkerRequest(
   if (wrong !== undefined)
     return fail(
       "usage",
-      `'${wrong}' is no name of a Worker: lower-case letters, digits and dashes, at most 63.`,
+      `'${wrong}' is not a valid Worker name: lower-case letters, digits and dashes, at most 63.`,
     );
   if (name === script)
     return fail(
@@ -123,7 +123,7 @@ function readObjects(
   if (wrong !== undefined)
     return fail(
       "usage",
-      `'${wrong}' is no name of a binding or a class: letters, digits and underscores.`,
+      `'${wrong}' is not a valid name of a binding or a class: letters, digits and underscores.`,
     );
   if (words.includes(COORDINATOR_BINDING) || words.includes(COORDINATOR_CLASS))
     return fail(
@@ -135,7 +135,7 @@ function readObjects(
     const twice = names.find((name, index) => names.indexOf(name) !== index);
     // Two bindings of one class would open the same objects.
     if (twice !== undefined)
-      return fail("usage", `'${twice}' is there twice: every binding has a class of its own.`);
+      return fail("usage", `'${twice}' is given twice: each binding needs its own class.`);
   }
   return { ok: true, value: objects };
 }
@@ -158,7 +158,7 @@ function readRepository({
     return fail(
       "usage",
       `${repository} needs --repository-id and --owner-id, GitHub's numbers: names can be taken over by somebody else, numbers cannot.`,
-      `Ask for them with: gh api repos/${repository} --jq '"--repository-id \\(.id) --owner-id \\(.owner.id)"'`,
+      `Get them with: gh api repos/${repository} --jq '"--repository-id \\(.id) --owner-id \\(.owner.id)"'`,
     );
   }
   return { ok: true, value: { repository, repositoryId, ownerId } };

@@ -1,5 +1,5 @@
 /**
- * A wrangler config that is there already: found, read as far as it is JSON, and answered with what
+ * A wrangler config that already exists: found, read as far as it is JSON, and answered with what
  * must be added to it. It is never written: it is the user's, with comments and an order that a
  * program would lose.
  */

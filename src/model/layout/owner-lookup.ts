@@ -1,6 +1,6 @@
 /**
- * Which member owns a key. Everything else in the product is built on that answer: the caller's
- * router, the planner's projections and the engine's copy all call `createOwnerLookup`.
+ * Finds the member that owns a key. Everything else in the product depends on that answer: the
+ * caller's router, the planner's projections and the engine's copy all call `createOwnerLookup`.
  */
 import { type Key, compareKeys } from "./key.ts";
 import { type CustomLayout, type KeyRange, type Layout, memberAt } from "./layout.ts";

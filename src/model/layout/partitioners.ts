@@ -9,8 +9,8 @@ import type { Key } from "./key.ts";
 import type { PartitionerRef } from "./layout.ts";
 
 /**
- * A partitioner that a class registers: a pure function of the key. `owner` gives a shard index, 0
- * … `shardCount` - 1.
+ * A partitioner that a class registers: a pure function of the key. `owner` returns a shard index
+ * from 0 to `shardCount` - 1.
  */
 export interface Partitioner {
   readonly version: number;
@@ -18,9 +18,9 @@ export interface Partitioner {
 }
 
 /**
- * By name. A new version is registered beside the old one until the rekey to it has ended: until
- * then rows are found by the old, and copied by the new. The newest is the one that a manifest's
- * name means.
+ * Partitioners by name. Register a new version beside the old one until the rekey to it has ended:
+ * until then calls use the old version, and rows are copied by the new one. The name in a manifest
+ * means the newest version.
  */
 export type Partitioners = Readonly<Record<string, Partitioner | readonly Partitioner[]>>;
 

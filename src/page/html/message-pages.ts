@@ -1,4 +1,4 @@
-/** Pages that stand still: signing in, and what went wrong. */
+/** Renders the static pages: signing in, and errors. */
 import { type Markup, markup } from "./markup.ts";
 
 export interface LoginPage {

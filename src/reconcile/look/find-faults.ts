@@ -71,7 +71,7 @@ export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
       kind: "unhealthy",
       reason: `${listNames(silent.map((member) => member.name))} ${silent.length === 1 ? "does" : "do"} not answer`,
       detail: `${silent.length} of ${formatQuantity(members.length, "member")}; ${first.name}: ${first.error ?? "no reason given"}`,
-      remedy: `\`shardctl status ${name}\` shows all. A shard that was deleted comes back by point-in-time recovery of its object.`,
+      remedy: `\`shardctl status ${name}\` shows all. Restore a deleted shard by point-in-time recovery of its object.`,
     },
   ];
 }
@@ -124,13 +124,13 @@ export function mixedVersionsFault(live: LiveNamespace): FoundDrift[] {
           ? "members run different versions, or have different tables"
           : `operation ${operation?.id ?? ""} (${operation?.kind ?? ""}) waits until all members run one version with the same tables`,
       detail: [mix, wait?.message ?? null].filter((part) => part !== null).join("; "),
-      remedy: `It passes when a deploy has reached every object. If it does not: finish the deploy or roll it back for all, and see why a member's constructor did not change its tables; \`shardctl status ${live.name}\` shows each member's version.`,
+      remedy: `It ends when a deploy has reached every object. If it does not, finish the deploy or roll it back everywhere, and check why a member's constructor did not change its tables; \`shardctl status ${live.name}\` shows each member's version.`,
       normalMs: MIXED_MS,
     },
   ];
 }
 
-/** An operation that has stalled. Looking at it has poked it already. */
+/** An operation that has stalled. Reading it has already woken it. */
 export function stalledFault(
   live: LiveNamespace,
   progress: NamespaceState["progress"],
@@ -148,7 +148,7 @@ export function stalledFault(
       kind: "stalled",
       reason: `operation ${operation.id} (${operation.kind}) has stalled in step ${operation.step}`,
       detail: `no progress for ${minutes} minutes${operation.lastError ? `; ${operation.lastError}` : ""}`,
-      remedy: `It is poked at every tick and continues by itself when the cause is gone; \`shardctl status ${live.name}\` shows it.`,
+      remedy: `It is woken at every tick, and resumes once the cause is gone; \`shardctl status ${live.name}\` shows it.`,
     },
   ];
 }
@@ -193,7 +193,7 @@ export function forgedFault(what: string): FoundDrift {
     reason: `the registry was changed by hand: it ${what}`,
     detail: null,
     remedy:
-      "Nothing but an operation or a repair may write the registry. Put it back by point-in-time recovery of the root, then `shardctl repair` shows whether its members agree. If the layout is the right one, change the namespace's manifest in a pull request: its plan starts from there and shows what would be done.",
+      "Nothing but an operation or a repair may write the registry. Restore it by point-in-time recovery of the root, then run `shardctl repair` to see whether its members agree. If the layout is the right one, change the namespace's manifest in a pull request: its plan starts from there and shows what would be done.",
   };
 }
 
@@ -208,7 +208,7 @@ export function auditFaults(audit: AuditFinding | null, heals: boolean): FoundDr
   if (misplacedRows > 0) {
     found.push({
       kind: "misplaced",
-      reason: "rows lie on members that do not own them",
+      reason: "rows are on members that do not own them",
       detail: `${formatQuantity(misplacedRows, "row")} (${moves.join("; ")})`,
       remedy: heals
         ? "They are moved inside the windows and the budget, by a swap to a new generation."
@@ -221,7 +221,7 @@ export function auditFaults(audit: AuditFinding | null, heals: boolean): FoundDr
       reason: `objects that no layout names hold rows: ${listNames(orphans.map(({ name }) => name))}`,
       detail: orphans.map(({ name, rows }) => `${name}: ${formatQuantity(rows, "row")}`).join("; "),
       remedy:
-        "Nothing touches them. Move what is needed through the namespace, then delete the objects.",
+        "shardctl leaves them alone. Write the rows that you need through the namespace, then delete the objects.",
     });
   }
   return found;

@@ -284,7 +284,7 @@ function blockedFault(guard: string, message: string): FoundDrift[] {
       kind: "unreadable",
       reason,
       detail: message,
-      remedy: "It is asked again; see the logs of the object.",
+      remedy: "The next tick asks again; see the logs of the object.",
     },
   ];
 }

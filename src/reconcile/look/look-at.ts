@@ -6,7 +6,7 @@
  * |--------------------------------|----------------------------------------------------------------------------|
  * | does not answer                | asked again later and later; what was decided about it waits               |
  * | is out of step                 | held, until it is repaired: nothing is concluded or applied                |
- * | runs an operation              | followed at every tick: being looked at also pokes one that lost its alarm |
+ * | runs an operation              | followed at every tick: reading it also wakes one that lost its alarm      |
  * | runs one that must wait        | held after its wave, and let go on when it may: see look-at-running.ts     |
  * | waits in a run                 | followed at every tick                                                     |
  * | was changed behind the journal | held, until it is put back or its manifest changes                         |

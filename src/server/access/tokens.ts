@@ -61,7 +61,7 @@ export async function authenticate(
   secret: string | undefined,
 ): Promise<Result<Caller, string>> {
   if (secret === undefined || secret.trim() === "")
-    return failure(`This Worker has no tokens, so it answers nobody. ${HOW_TO}`);
+    return failure(`This Worker has no tokens, so it refuses every request. ${HOW_TO}`);
   const tokens = parseTokens(secret);
   if (!tokens.ok) return tokens;
   const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];

@@ -27,7 +27,7 @@ export function reachCoordinator(binding: DurableObjectNamespace): RemoteCoordin
       if (!isRestart(error)) throw error;
       throw new RefusedRequest(
         "unavailable",
-        "The coordinator is restarting. Ask again in a moment; runs continue by themselves.",
+        "The coordinator is restarting. Ask again in a moment; runs continue meanwhile.",
       );
     }
   };

@@ -30,7 +30,7 @@ export function addHealthRoutes(api: Api, requireRole: RequireRole): void {
     if (known.isHealthy) return context.json({ status: "ok" });
     return problemResponse(
       "unavailable",
-      "The coordinator does not answer, or ticks have not come or not ended for too long.",
+      "The coordinator does not answer, or no tick has started or ended for too long.",
     );
   });
 

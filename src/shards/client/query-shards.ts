@@ -1,4 +1,4 @@
-/** `queryShards`: one answer from the answers of all shards. Pure. */
+/** Merges the answers of all shards to one query into one answer. Pure. */
 import { type KeyInput, compareKeys, toKey } from "../../model/layout/key.ts";
 import type { QueryReply } from "../protocol/messages.ts";
 import type { SqlRow, SqlValue } from "../storage/storage.ts";

@@ -1,4 +1,4 @@
-/** Refusals of the protocol, thrown where a caller expects a value. */
+/** Carries a refusal of the protocol as an exception, for callers that expect a value. */
 import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 
 export class RefusedError extends Error {

@@ -1,4 +1,4 @@
-/** A bound on waiting for an answer. */
+/** Bounds the time to wait for an answer. */
 import type { Runtime } from "../storage/storage.ts";
 
 /**

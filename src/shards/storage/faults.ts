@@ -1,5 +1,5 @@
 /**
- * Failures of the engine that end an operation, as exceptions inside an object and as values on the
+ * Defines the failures that end an operation, as exceptions inside an object and as values on the
  * wire.
  */
 import type { OperationFault } from "../../model/operation.ts";

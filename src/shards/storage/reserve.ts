@@ -1,6 +1,6 @@
 /**
- * Room that an object keeps for the day on which its storage is full: what ends a part in an
- * operation must never lack it.
+ * Reserves room in an object for the day on which its storage is full: the writes that end a part
+ * in an operation must never lack it.
  *
  * The reserve is two rows of zeros. It is set before anything is committed, where a full disk ends
  * the operation and nothing is lost, and spent by the transactions that come after: SQLite takes

@@ -1,6 +1,6 @@
 /**
- * Rows as SQL-built JSON text: the only form in which they travel, so that no value passes through
- * a JavaScript number.
+ * Encodes rows as JSON text built by SQL: the only form in which they travel, so that no value
+ * passes through a JavaScript number.
  *
  * A row is an array of its columns in order, built by `json_array` and read back by `json_each`.
  * JSON cannot hold a BLOB: those columns travel as hex, and the array's last element says which

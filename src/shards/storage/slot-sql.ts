@@ -1,7 +1,7 @@
 /**
- * The hash slot of a stored key as an SQL expression, for triggers: SQLite in a Durable Object has
- * no functions of the user's own. It gives what `slotOf` gives for the key that SQL reads from the
- * same value.
+ * Computes the hash slot of a stored key in an SQL expression, for triggers: SQLite in a Durable
+ * Object has no user-defined functions. It gives what `slotOf` gives for the key that SQL reads
+ * from the same value.
  *
  * CRC16 is a remainder of polynomials over two elements, so that five bytes are taken at a time:
  * the bits above the lowest sixteen are folded down a byte, then half a byte at a time, each by one

@@ -61,7 +61,7 @@ const DEFINITIONS =
 export class Sql {
   readonly #storage: HostStorage;
   #definitions = "";
-  /** What was read from those definitions. */
+  /** Readings taken from those definitions. */
   readonly #readings = new Map<string, unknown>();
 
   constructor(storage: HostStorage) {
@@ -91,8 +91,8 @@ export class Sql {
   }
 
   /**
-   * What `read` finds in the definitions of tables and indexes, and in nothing else. It is called
-   * again only when one of them has changed since, by whomever. `what` names the reading.
+   * Returns what `read` finds in the definitions of tables and indexes, and in nothing else. Calls
+   * it again only when one of them has changed since, by whomever. `what` names the reading.
    */
   fromDefinitions<Value>(what: string, read: () => Value): Value {
     const definitions = textOf(this.first(DEFINITIONS)?.["text"]);

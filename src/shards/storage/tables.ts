@@ -1,5 +1,5 @@
 /**
- * Which tables belong to the namespace, read from the user's own schema: columns, primary key, and
+ * Reads from the user's own schema which tables belong to the namespace: columns, primary key, and
  * how the shard key of a row is found.
  *
  * A table either carries the shard key, as a column or below a JSON column, or follows another
@@ -14,16 +14,18 @@ export type TableSpec =
   | {
       readonly name: string;
       /**
-       * Path of the key in this table by shard key of the layout, where it differs: `{ customer_id:
-       * "id" }`.
+       * Maps a shard key to the path of the key in this table, where the two differ: `{
+       * customer_id: "id" }`.
        */
       readonly shardKeys?: Readonly<Record<string, string>>;
     }
   | {
       readonly name: string;
-      /** The table whose rows this table's rows go with. */
+      /** The table whose rows the rows of this table move with. */
       readonly follows: string;
-      /** The column of this table that holds the followed row's primary key (a single column). */
+      /**
+       * The column of this table that holds the primary key of the followed row (a single column).
+       */
       readonly by: string;
     };
 

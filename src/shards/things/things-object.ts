@@ -2,11 +2,11 @@
  * ThingsObject: a ready-made class with the tables `things`, `relationships` and `objects`, sharded
  * by any key of a thing.
  *
- * Typed calls may be made to any object of the namespace, most simply to the root: a call that
- * belongs elsewhere goes to its owner. A relationship lives with its `from` thing. Ids are to be
- * unique in the namespace: one shard refuses a second thing of the same id under another shard key,
- * but two shards do not know of each other, and `get(id)` without its key asks every shard. With a
- * directory no second thing is stored anywhere, and `get(id)` asks two members.
+ * Any object of the namespace accepts typed calls, most simply the root, and forwards them to the
+ * owner. A relationship is stored with its `from` thing. Ids must be unique in the namespace: one
+ * shard refuses a second thing with the same id under another shard key, but shards do not know
+ * each other's ids, and `get(id)` without its key asks every shard. With a directory no second
+ * thing is stored anywhere, and `get(id)` asks two members.
  */
 import { type KeyInput, compareKeys, keyText, toKey } from "../../model/layout/key.ts";
 import type { LayoutView, NewIds, OnAnswer } from "../client/layout-view.ts";
@@ -58,8 +58,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   }
 
   /**
-   * The binding of the class. By default the Worker's own export of it; override it where the class
-   * lives in another Worker.
+   * The binding of the class. Default: the Worker's own export of it. Override it if another Worker
+   * exports the class.
    */
   protected get namespace(): ObjectNamespace | null {
     return ownNamespace(this.ctx, this);
@@ -111,8 +111,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   // — things —
 
   /**
-   * Stores a thing under its id, replacing the one with the same id and shard key; `createdAt` of
-   * the first is kept, and answered.
+   * Stores a thing under its id, and replaces a thing with the same id and shard key. The first
+   * `createdAt` is kept, and returned.
    *
    * @throws Error when the owner, or with a directory any shard, has a thing of that id under
    * another shard key.
@@ -130,7 +130,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     return (await this.#putAll(inputs)).length;
   }
 
-  /** The thing with this id. `key` is its shard key: with it, only the owner is asked. */
+  /**
+   * Returns the thing with this id, or null. `key` is its shard key: with it, only the owner is
+   * asked.
+   */
   async get(id: string, key?: KeyInput): Promise<Thing | null> {
     if (this.#isLocal()) return this.getHere(id);
     return this.shards.router().attempt(async (view) => {
@@ -153,7 +156,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     });
   }
 
-  /** Deletes a thing and its relationships. True when there was one. */
+  /** Deletes a thing and its relationships. Returns true when there was one. */
   async delete(id: string, key?: KeyInput): Promise<boolean> {
     if (this.#isLocal()) return this.deleteHere(id);
     let isDeleted = false;
@@ -173,7 +176,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     return isDeleted;
   }
 
-  /** Things in order of their id, after an id; a full page may have a next one. */
+  /** Lists things in order of their id, after an id. A full page may have a next one. */
   async listThings({
     after = "",
     limit = LIST_LIMIT,
@@ -191,8 +194,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   /**
    * Relates two things. The relationship is stored with its `from` thing; `key` is that thing's
-   * shard key, if it is not to be searched for. A thing that is nowhere belongs to the owner of the
-   * empty key, where its relationships are found also when it is stored later.
+   * shard key, and saves the search for it. A thing that is not stored belongs to the owner of the
+   * empty key, where its relationships are found even when it is stored later.
    */
   async relate(input: RelationshipInput, key?: KeyInput): Promise<Relationship> {
     const relationship: Relationship = { data: {}, createdAt: Date.now(), ...input };

@@ -48,7 +48,7 @@ async function tell(): Promise<void> {
   const stale = await step(story, "apply.yml", story.apply(), EXIT.stalePlan);
   show(story, pull);
 
-  heading("A maintainer releases the plan of now with a comment");
+  heading("A maintainer releases the current plan with a comment");
   story.github.createUser("ada");
   story.github.addCollaborator(story.repo, "ada", "write");
   const command = `/shardctl apply ${stale.outputs["fingerprint"]}`;
