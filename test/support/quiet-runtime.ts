@@ -39,7 +39,7 @@ export function hideTracesIn(stream: Pick<NodeJS.WriteStream, "write">): void {
   const write = stream.write.bind(stream) as (...args: readonly unknown[]) => boolean;
   stream.write = (...args: readonly unknown[]): boolean => {
     const [part, ...rest] = args;
-    const text = Buffer.isBuffer(part) ? part.toString() : part;
+    const text = part instanceof Uint8Array ? Buffer.from(part).toString() : part;
     return write(typeof text === "string" ? filter(text) : text, ...rest);
   };
 }
