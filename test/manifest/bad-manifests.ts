@@ -1,4 +1,4 @@
-/** Bad manifests, one for each kind of mistake. Each name is also the name of its golden file. */
+/** Bad manifests, one for each kind of mistake. Each name heads its errors in the golden file. */
 import type { ManifestFile, ParseOptions } from "../../src/manifest/index.ts";
 
 export interface BadManifest {

@@ -14,6 +14,7 @@ import {
   renderManifest,
 } from "../../src/manifest/index.ts";
 import { manifest } from "./bad-manifests.ts";
+import { tries } from "../support/sample.ts";
 
 const VALID = `${manifest(
   `object: ORDERS
@@ -96,7 +97,9 @@ const TIMEOUT_MS = 120_000;
 
 describe("any input", { timeout: TIMEOUT_MS }, () => {
   it("of bytes is refused or read, never thrown at", () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), checkAnything), { numRuns: 300 });
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), checkAnything), {
+      numRuns: tries(300),
+    });
   });
 
   it("of text is refused or read, never thrown at", () => {
@@ -106,7 +109,7 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
         .array(fc.constantFrom(...FRAGMENTS, "a", "b", "spec"), { maxLength: 40 })
         .map((parts) => parts.join("")),
     );
-    fc.assert(fc.property(text, checkAnything), { numRuns: 400 });
+    fc.assert(fc.property(text, checkAnything), { numRuns: tries(400) });
   });
 
   it("that was valid before something was put in, cut out or moved is refused or read", () => {
@@ -129,7 +132,7 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
           text.slice(copy ? Math.max(0, from - length) : from + length);
       return text;
     });
-    fc.assert(fc.property(mutated, checkAnything), { numRuns: 600 });
+    fc.assert(fc.property(mutated, checkAnything), { numRuns: tries(600) });
   });
 
   it("of values in place of any value is refused or read", () => {
@@ -147,7 +150,7 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
             .join("\n"),
         );
       }),
-      { numRuns: 400 },
+      { numRuns: tries(400) },
     );
   });
 });
@@ -265,7 +268,7 @@ describe("renderManifest", { timeout: TIMEOUT_MS }, () => {
         expect(desired?.namespaces).toEqual([spec]);
         expect(renderManifest(desired?.namespaces[0] ?? spec)).toBe(text);
       }),
-      { numRuns: 400 },
+      { numRuns: tries(400) },
     );
   });
 });

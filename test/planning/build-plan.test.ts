@@ -30,6 +30,7 @@ import {
   withLive,
   world,
 } from "../support/state.ts";
+import { tries } from "../support/sample.ts";
 
 const byDigit: Partitioners = {
   byDigit: { version: 2, owner: (key, count) => Number(key.text.at(-1) ?? 0) % count },
@@ -740,7 +741,7 @@ describe("any two declarations in turn", () => {
           }
         },
       ),
-      { numRuns: 100 },
+      { numRuns: tries(100) },
     );
   });
 });

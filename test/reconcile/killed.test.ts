@@ -6,6 +6,7 @@ import { expect, it } from "vitest";
 
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, MINUTE, unsharded, World } from "./support/world.ts";
+import { tries } from "../support/sample.ts";
 
 /**
  * After so many calls the process dies: that call, and everything that waited for it, never comes
@@ -103,7 +104,7 @@ it("converges to the same state, with each operation started once", async () => 
     fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
       expect(await play(steps)).toEqual(undisturbed);
     }),
-    { numRuns: 60 },
+    { numRuns: tries(60) },
   );
 }, 120_000);
 
@@ -153,6 +154,6 @@ it("killed around the edges of a window: the operation is started once, paused o
       expect(world.live.calls.filter((call) => call === "start orders")).toHaveLength(1);
       expect(await world.drifts()).toEqual([]);
     }),
-    { numRuns: 60 },
+    { numRuns: tries(60) },
   );
 }, 120_000);

@@ -20,10 +20,10 @@ import { hashOf } from "../support/state.ts";
 const ENVIRONMENT = "scale";
 const SHARDS = 8;
 const NAMES = Array.from(
-  { length: inject("isLong") ? 200 : 40 },
+  { length: inject("isLong") ? 200 : 24 },
   (_, index) => `scale-${String(index).padStart(3, "0")}`,
 );
-const CHANGED = [NAMES[1], NAMES[17], NAMES[38]];
+const CHANGED = [NAMES[1], NAMES[17], NAMES[22]];
 const DRIFTED = "scale-023";
 
 /** A pass, and what it asked. */

@@ -24,16 +24,22 @@ export function createTraceFilter(): (text: string) => string {
       .join("");
 }
 
-/** Takes those entries out of what this process writes to its standard error. */
+/**
+ * Takes those entries out of what this process writes. The pool of workers prints them with either
+ * stream, by the level that the runtime gives them.
+ */
 export function hideRuntimeTraces(): void {
   if (process.env["SHARDCTL_RUNTIME_LOG"] === "1") return;
+  for (const stream of [process.stdout, process.stderr]) hideTracesIn(stream);
+}
+
+/** As `hideRuntimeTraces`, for one stream. */
+export function hideTracesIn(stream: Pick<NodeJS.WriteStream, "write">): void {
   const filter = createTraceFilter();
-  const write = process.stderr.write.bind(process.stderr) as (
-    ...args: readonly unknown[]
-  ) => boolean;
-  process.stderr.write = (...args: readonly unknown[]): boolean => {
-    const [text, ...rest] = args;
-    const shown = typeof text === "string" ? filter(text) : text;
-    return shown === "" ? true : write(shown, ...rest);
+  const write = stream.write.bind(stream) as (...args: readonly unknown[]) => boolean;
+  stream.write = (...args: readonly unknown[]): boolean => {
+    const [part, ...rest] = args;
+    const text = part instanceof Uint8Array ? Buffer.from(part).toString() : part;
+    return write(typeof text === "string" ? filter(text) : text, ...rest);
   };
 }

@@ -22,10 +22,15 @@ export function sample<Case>(cases: readonly Case[], count: number): Case[] {
   return inject("isLong") ? [...cases] : thinOut(cases, count);
 }
 
+/** Gives how often a property is tried: `count` times in a long run, or a quarter of that. */
+export function tries(count: number): number {
+  return inject("isLong") ? count : Math.ceil(count / 4);
+}
+
 /** `sample` for a short run. */
 export function thinOut<Case>(cases: readonly Case[], count: number): Case[] {
   const chosen = new Set<number>();
-  for (let tries = 0; chosen.size < Math.min(count, cases.length); tries++)
-    chosen.add(Math.floor(((tries * STEP) % 1) * cases.length));
+  for (let drawn = 0; chosen.size < Math.min(count, cases.length); drawn++)
+    chosen.add(Math.floor(((drawn * STEP) % 1) * cases.length));
   return cases.filter((_, index) => chosen.has(index));
 }

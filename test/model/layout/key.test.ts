@@ -13,6 +13,7 @@ import {
   keyText,
   toKey,
 } from "../../../src/model/layout/key.ts";
+import { tries } from "../../support/sample.ts";
 
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
@@ -72,7 +73,7 @@ describe("compareKeys", () => {
         store(left, right);
         expect(Math.sign(compareKeys(toKey(left), toKey(right)))).toBe(sqlOrder());
       }),
-      { numRuns: 2000 },
+      { numRuns: tries(2000) },
     );
   });
 
@@ -104,7 +105,7 @@ describe("toKey and keyFromSql", () => {
         const { type, text } = read.get() as { type: string; text: string | null };
         expect(keyFromSql(type, text)).toEqual(toKey(value));
       }),
-      { numRuns: 2000 },
+      { numRuns: tries(2000) },
     );
   });
 

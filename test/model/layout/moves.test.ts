@@ -8,6 +8,7 @@ import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
 import { expandSlots } from "../../../src/model/layout/slot-table.ts";
 import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";
 import { hashLayout, key, ownerByScan, rangeLayout } from "../support/random-layouts.ts";
+import { tries } from "../../support/sample.ts";
 
 describe("diffRanges and applyMoves", () => {
   it("hash: exactly the slots whose owner differs, and applying them gives the other layout", () => {
@@ -25,7 +26,7 @@ describe("diffRanges and applyMoves", () => {
         expect(said).toEqual(moved);
         expect(applyMoves(before, moves)).toEqual(after);
       }),
-      { numRuns: 50 },
+      { numRuns: tries(50) },
     );
   });
 
@@ -52,7 +53,7 @@ describe("diffRanges and applyMoves", () => {
           expect(applyMoves(before, [])).toEqual({ ...before, ranges: before.ranges });
         },
       ),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 

@@ -12,6 +12,7 @@ import {
   levelHashLayout,
   resizeHashLayout,
 } from "../../../src/model/strategies/hash.ts";
+import { tries } from "../../support/sample.ts";
 
 const count = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 1000 }));
 
@@ -58,7 +59,7 @@ describe("freshHashLayout", () => {
       fc.property(count, (size) => {
         expect(isEven(fresh(size))).toBe(true);
       }),
-      { numRuns: 30 },
+      { numRuns: tries(30) },
     );
   });
 });
@@ -78,7 +79,7 @@ describe("resizeHashLayout", () => {
           layout = next;
         }
       }),
-      { numRuns: 40 },
+      { numRuns: tries(40) },
     );
   });
 
@@ -93,7 +94,7 @@ describe("resizeHashLayout", () => {
           expect(stays).toBe(false);
         }
       }),
-      { numRuns: 40 },
+      { numRuns: tries(40) },
     );
   });
 
@@ -152,7 +153,7 @@ describe("levelHashLayout", () => {
           expect(levelHashLayout(after, rowsBySlot, goal)).toEqual(after);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 
@@ -185,7 +186,7 @@ describe("levelHashLayout", () => {
           expect(moved).toBeLessThanOrEqual(excess + 2 * factor);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: tries(40) },
     );
   });
 

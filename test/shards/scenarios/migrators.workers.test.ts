@@ -59,7 +59,7 @@ const CASES = MIGRATORS.flatMap((migrator) =>
 );
 
 describe("a deploy in the middle of an operation", { timeout: 120_000 }, () => {
-  it.each(sample(CASES, 18))(
+  it.each(sample(CASES, 12))(
     "$migrator, $operation, before '$step'",
     async ({ migrator, operation, step }) => {
       const plan = OPERATIONS[operation];

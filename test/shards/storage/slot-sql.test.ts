@@ -6,6 +6,7 @@ import { slotOf } from "../../../src/model/layout/slots.ts";
 import { SLOT_UNKNOWN, slotExpression } from "../../../src/shards/storage/slot-sql.ts";
 import type { SqlValue } from "../../../src/shards/storage/storage.ts";
 import { openSql } from "../support/node-storage.ts";
+import { tries } from "../../support/sample.ts";
 
 const sql = openSql();
 
@@ -43,7 +44,7 @@ describe("writers 2: the slot of a key in SQL is the one in JavaScript", () => {
           expect(bySql("?1", text)).toBe(byJavaScript("?1", text));
         },
       ),
-      { numRuns: 1_000 },
+      { numRuns: tries(1_000) },
     );
   });
 

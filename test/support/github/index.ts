@@ -8,14 +8,14 @@
  *         const token = github.createActionsToken(repo, { contents: "read", pull_requests: "write", checks: "write" }).value;
  *     new Octokit({ auth: token, baseUrl: github.url });
  *
- *     State     createUser(login) · createOrganization(login) · createRepo({owner, name, private?, files?, defaultBranch?, id?, createdAtMs?}) ·
+ *     State     createUser(login) · createRepo({owner, name, private?, files?, defaultBranch?, id?, createdAtMs?}) ·
  *               createFork(repo, login) · deleteRepo(repo) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
  *     Pulls     openPull(repo, {head, title, files?, base?, body?, author?, fork?, draft?}) · push(pull, files, {isForced?, message?, author?}) → sha ·
  *               mergePull(pull, {method?, by?}) → sha · closePull(pull) · reopenPull(pull) · enqueue(pull) → {ref, sha} · landQueue(pull) → sha
  *     Talk      commentAs(login, pull | issue, body) · editCommentAs(login, comment, body) · deleteComment(comment) · createIssueAs(login, repo, {title, …}) ·
  *               comments(pull | issue) · checkRuns(repo, sha?) · issues(repo)
  *     Tokens    createActionsToken(repo, permissions) · createUserToken(login, {permissions?, repositories?}) · createApp({slug, permissions}) ·
- *               installApp(app, owner, {repositories?}) · createInstallationToken(installation): each a Token, its text is `.value`
+ *               installApp(app, owner, {repositories?}): each a Token, its text is `.value`
  *     Actions   actionsEnv({kind: "pull_request", pull} | {kind: "push", repo} | {kind: "merge_group", pull} | {kind: "issue_comment", repo, comment},
  *               {directory, workflow?, environment?, permissions?, hasIdToken?}) → {env, payload, token, oidcJob, readSummary(), readOutputs()}
  *     OIDC      oidc.issuer · oidc.mintOidcToken(job, {claims?, audience?, alg?: "none", key?: "unknown" | "retired"}) · oidc.rotateKeys()
@@ -78,12 +78,7 @@ import {
   type Role,
   type Token,
 } from "./state.ts";
-import {
-  createActionsToken,
-  createInstallationToken,
-  createToken,
-  generateAppKeys,
-} from "./tokens.ts";
+import { createActionsToken, createToken, generateAppKeys } from "./tokens.ts";
 import { Webhooks } from "./webhooks.ts";
 import type { World } from "./world.ts";
 import { GitObjects } from "./git-objects.ts";
@@ -213,12 +208,10 @@ export class FakeGitHub implements AsyncDisposable {
     return this.stop();
   }
 
-  createUser(login: string, id?: number): Account {
-    return this.#createAccount(login, "User", id);
-  }
-
-  createOrganization(login: string, id?: number): Account {
-    return this.#createAccount(login, "Organization", id);
+  createUser(login: string, id = this.state.newId()): Account {
+    const account: Account = { id, login, type: "User" };
+    this.state.addAccount(account);
+    return account;
   }
 
   /**
@@ -508,18 +501,8 @@ export class FakeGitHub implements AsyncDisposable {
     return installation;
   }
 
-  createInstallationToken(installation: Installation): Token {
-    return createInstallationToken(this.state, installation);
-  }
-
   actionsEnv(event: ActionsEvent, options: ActionsOptions): Promise<ActionsRun> {
     return actionsEnv(this.world, this.oidc, event, options);
-  }
-
-  #createAccount(login: string, type: Account["type"], id = this.state.newId()): Account {
-    const account: Account = { id, login, type };
-    this.state.addAccount(account);
-    return account;
   }
 
   #newRepository(
