@@ -3,7 +3,7 @@
  * without a run that follows it, and those that nobody has read for long. Every look is bounded in
  * number and time; what does not answer is shown as it was last seen.
  */
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 import type { LiveFailure } from "../model/live.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { OperationView } from "./page-data.ts";

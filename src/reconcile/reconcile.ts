@@ -9,7 +9,7 @@
  * on from there and ends in the same place. It costs in proportion to what is due: see schedule.ts.
  * One namespace's trouble is noted with that namespace and never stops the others.
  */
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 import { adoptManifests } from "./adopt-manifests.ts";
 import { decidePending } from "./decide-pending.ts";
 import {

@@ -11,7 +11,7 @@ import { orderByDependency } from "../planning/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 import type { WholePlan } from "./judge-all.ts";
 import { inspectNamespace, type InspectContext } from "./look/inspect.ts";
 import type { Case } from "./judge.ts";

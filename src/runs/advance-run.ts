@@ -21,7 +21,7 @@
 import type { RunAction } from "../model/api.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import type { LiveAccess } from "../live/port.ts";
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 import {
   CANCELLED_BEFORE_START,
   HOLD_MS,

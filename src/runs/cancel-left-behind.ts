@@ -3,7 +3,7 @@
  * they had stalled. The run has ended and stays as it is; the namespaces' own journals have the end
  * of it.
  */
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { RefusedRequest } from "../model/refused-request.ts";

@@ -8,7 +8,7 @@ import type { LiveNamespace } from "../model/live.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import type { LiveReader } from "../live/port.ts";
 import { READS_MAX } from "./gather-live.ts";
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 
 export interface ChangeProblem {
   readonly namespace: string;

@@ -10,7 +10,7 @@ import type { Plan } from "../model/plan.ts";
 import { decideNamespace, type LiveEntry, type LiveState } from "../planning/decide-namespace.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import { runBounded } from "../live/run-bounded.ts";
+import { runBounded } from "../model/run-bounded.ts";
 
 /** Namespaces that are asked at the same time. */
 export const READS_MAX = 16;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { gatherLive, READS_MAX } from "../../src/runs/gather-live.ts";
-import { runBounded } from "../../src/live/run-bounded.ts";
+import { runBounded } from "../../src/model/run-bounded.ts";
 import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec } from "../../src/model/spec.ts";
 import { createMemoryAccess, type MemoryAccess } from "../support/live/memory.ts";
 import type { LiveReader } from "../../src/live/port.ts";

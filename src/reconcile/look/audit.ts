@@ -7,7 +7,7 @@
  * naming would give. Both are bounded; the next audit goes on.
  */
 import type { LiveReader, MemberReader } from "../../live/port.ts";
-import { runBounded } from "../../live/run-bounded.ts";
+import { runBounded } from "../../model/run-bounded.ts";
 import { type Layout, shardName } from "../../model/layout/layout.ts";
 import type { DistributionRequest, LiveNamespace, NamespaceRef } from "../../model/live.ts";
 import type { OperationStatus } from "../../model/operation.ts";

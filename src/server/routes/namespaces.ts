@@ -3,7 +3,7 @@
  * out and never as empty.
  */
 import { READS_MAX } from "../../runs/gather-live.ts";
-import { runBounded } from "../../live/run-bounded.ts";
+import { runBounded } from "../../model/run-bounded.ts";
 import type { NamespaceList, NamespaceReport, OperationList } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
 import type { LiveReader } from "../../live/port.ts";
