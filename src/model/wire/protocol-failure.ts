@@ -23,7 +23,6 @@ export interface ProtocolFailure {
     | "newerSchema" // the object was written by a newer library, and does nothing until that is deployed again
     | "registryLost" // the root is behind its members, or knows less than they do: it serves nothing until it is repaired
     | "outOfStep" // the object cannot prove what it owns, as after a restore: it serves nothing until it is repaired
-    | "empty"
     | "invalid"
     | "fault" // the engine ends the operation: see `fault`
     | "unreachable";

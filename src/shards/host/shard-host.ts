@@ -15,7 +15,7 @@
  */
 import { type Key, type KeyInput, toKey } from "../../model/layout/key.ts";
 import { hasDirectory, withDirectory } from "../../model/layout/directory.ts";
-import type { Layout } from "../../model/layout/layout.ts";
+import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../model/operation.ts";
@@ -328,7 +328,7 @@ export class ShardHost {
             hasDirectory(layout),
           )
         : incremental;
-    if (JSON.stringify(to) === JSON.stringify(layout)) {
+    if (sameLayout(to, layout)) {
       return {
         itemsMoved: 0,
         newStats: await this.#stats(),

@@ -33,7 +33,6 @@ export type WalkStep = "copy" | "verify";
 export interface Walk {
   readonly table: MoveTable;
   readonly cursor: string | null;
-  readonly ordinal: number;
 }
 
 export interface Page {

@@ -66,16 +66,15 @@ async function walkPages(
 
 function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
   for (const table of plan.tables) {
-    const walk = sql.first<{ cursor: string | null; ordinal: number; done: number }>(
-      "SELECT cursor, ordinal, done FROM shardctl_walk WHERE step = ? AND table_name = ?",
+    const walk = sql.first<{ cursor: string | null; done: number }>(
+      "SELECT cursor, done FROM shardctl_walk WHERE step = ? AND table_name = ?",
       step,
       table.table.name,
     );
     // Rows that the targets have read back as stored, and that nothing can have displaced since,
     // are not read again.
     if (!walk && step === "verify" && isSettled(sql, table)) continue;
-    if (walk?.done !== 1)
-      return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };
+    if (walk?.done !== 1) return { table, cursor: walk?.cursor ?? null };
   }
   return undefined;
 }
@@ -94,9 +93,8 @@ function saveProgress(
   unsettled: ReadonlySet<string>,
 ): void {
   sql.run(
-    "UPDATE shardctl_walk SET cursor = ?, ordinal = ordinal + ?, done = ? WHERE step = ? AND table_name = ?",
+    "UPDATE shardctl_walk SET cursor = ?, done = ? WHERE step = ? AND table_name = ?",
     page.cursor,
-    page.rows,
     page.isLast ? 1 : 0,
     step,
     table.table.name,

@@ -98,10 +98,7 @@ describe("memory namespaces", () => {
     expect(answer).toMatchObject({ value: { rows: 12, missing: 9 } });
   });
 
-  it.each([
-    ["another epoch", { epoch: 9 }, "epochChanged"],
-    ["rows, but has none and must not be empty", { refuseEmpty: true }, "empty"],
-  ] as const)(
+  it.each([["another epoch", { epoch: 9 }, "epochChanged"]] as const)(
     "refuses to start an operation that was planned for %s",
     async (_name, change, reason) => {
       const live = memory({ rows: [] });

@@ -219,8 +219,6 @@ function start(
       `'${namespace.name}' is at epoch ${namespace.epoch}, not ${request.epoch}`,
     );
   const rows = namespace.rows.reduce((sum, group) => sum + group.rows, 0);
-  if (request.refuseEmpty && rows === 0)
-    return refuse("empty", "Cannot shard empty DO: no data to shard");
   state.polls = 0;
   state.operations.push({
     id: state.operations.length + 1,
