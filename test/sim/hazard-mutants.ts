@@ -75,8 +75,8 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/host/engine-handlers.ts",
-        find: "host.member.planAfterCutover(operation), table",
-        replace: "host.member.plan(operation), table",
+        find: "host.member.planAfterCutover(operation), request",
+        replace: "host.member.plan(operation), request",
       },
     ],
   },

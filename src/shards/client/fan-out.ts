@@ -20,8 +20,7 @@ import { RefusedError } from "../protocol/refused-error.ts";
 import type { LayoutView } from "./layout-view.ts";
 
 export class FanOut {
-  readonly #method: string;
-  readonly #args: readonly unknown[];
+  readonly #call: { readonly method: string; readonly args: readonly unknown[] };
   readonly #mayRunTwice: boolean;
   /** The layout by which it runs, once a member has run it. */
   #layout: Layout | undefined;
@@ -31,8 +30,7 @@ export class FanOut {
 
   /** `mayRunTwice`: a layout that has changed begins it anew, and so does a lost answer. */
   constructor(method: string, args: readonly unknown[], mayRunTwice: boolean) {
-    this.#method = method;
-    this.#args = args;
+    this.#call = { method, args };
     this.#mayRunTwice = mayRunTwice;
   }
 
@@ -48,9 +46,7 @@ export class FanOut {
     await this.#all(open(), view, async (member) => {
       try {
         return {
-          answer: await view.callMember(member, this.#method, this.#args, [], [], {
-            unlessMoving: true,
-          }),
+          answer: await view.callMember(member, this.#call, { unlessMoving: true }),
         };
       } catch (error) {
         if (!(error instanceof RefusedError && error.reason.kind === "ticketNeeded")) throw error;
@@ -70,7 +66,7 @@ export class FanOut {
     const maybe = unknown.length > 0 ? `, perhaps also on ${unknown.join(", ")}` : "";
     const message = error instanceof Error ? error.message : String(error);
     return new Error(
-      `'${this.#method}' has run on ${ran.join(", ")}${maybe}, and on no other member: ${message}`,
+      `'${this.#call.method}' has run on ${ran.join(", ")}${maybe}, and on no other member: ${message}`,
       {
         cause: error,
       },
@@ -82,7 +78,7 @@ export class FanOut {
     const [first = "", ...others] = members;
     const tickets = new Map<string, string>();
     const take = async (member: string, among: readonly string[]): Promise<void> => {
-      tickets.set(member, await view.admit(member, this.#method, among));
+      tickets.set(member, await view.admit(member, this.#call.method, among));
     };
     try {
       // The first waits while calls are held, as any call does. The others are let through then:
@@ -96,9 +92,7 @@ export class FanOut {
       throw error;
     }
     await this.#all(members, view, async (member) => ({
-      answer: await view.callMember(member, this.#method, this.#args, [], [], {
-        ticket: tickets.get(member) ?? "",
-      }),
+      answer: await view.callMember(member, this.#call, { ticket: tickets.get(member) ?? "" }),
     }));
   }
 

@@ -13,6 +13,16 @@ import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { Ask, CallMode, Claim, QueryReply, RouterRequest } from "../protocol/messages.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 
+/** A call of a method on one member. */
+interface MemberCall {
+  readonly method: string;
+  readonly args: readonly unknown[];
+  /** Keys that the member must own. */
+  readonly keys?: readonly Key[];
+  /** Ids of rows that it may store. */
+  readonly claims?: readonly Claim[];
+}
+
 /**
  * A shard key, or the function that gives it for the key that the namespace is sharded by (null
  * while it is unsharded): the way to stay right across a rekey.
@@ -66,13 +76,8 @@ export class LayoutView {
     newIds: readonly NewIds[] = [],
   ): Promise<unknown> {
     const wanted = this.#keyOf(key);
-    return this.callMember(
-      this.#ownerOf(wanted),
-      method,
-      args,
-      [wanted],
-      this.#claimsOf(newIds, wanted),
-    );
+    const call = { method, args, keys: [wanted], claims: this.#claimsOf(newIds, wanted) };
+    return this.callMember(this.#ownerOf(wanted), call);
   }
 
   /**
@@ -101,9 +106,10 @@ export class LayoutView {
       group.claims.push(...this.#claimsOf(idsOf(item), key));
     }
     await settleAll(
-      [...groups].map(async ([member, { items: part, keys, claims }]) =>
-        onDone(part, await this.callMember(member, method, [part], [...keys.values()], claims)),
-      ),
+      [...groups].map(async ([member, { items: part, keys, claims }]) => {
+        const call = { method, args: [part], keys: [...keys.values()], claims };
+        onDone(part, await this.callMember(member, call));
+      }),
     );
   }
 
@@ -125,7 +131,8 @@ export class LayoutView {
           `A namespace sharded by ${layout.kind} without a directory has no owner by id: call by key`,
         );
       const key = await this.findKey(table, id);
-      if (key !== undefined) return this.callMember(this.#ownerOf(key), method, args, [key]);
+      if (key !== undefined)
+        return this.callMember(this.#ownerOf(key), { method, args, keys: [key] });
       if (deal)
         throw new Error(
           `No row of '${table}' has this id: a new one is stored by its key, with at(key, { table, ids })`,
@@ -139,7 +146,7 @@ export class LayoutView {
       id,
       deal,
     });
-    return owner === null ? undefined : this.callMember(owner, method, args);
+    return owner === null ? undefined : this.callMember(owner, { method, args });
   }
 
   /** True when a directory remembers the shard key of each id. */
@@ -169,7 +176,7 @@ export class LayoutView {
   ): Promise<readonly unknown[]> {
     return settleAll(
       this.layout.members.map(async (member) => {
-        const answer = await this.callMember(member, method, args);
+        const answer = await this.callMember(member, { method, args });
         onAnswer(answer);
         return answer;
       }),
@@ -209,7 +216,7 @@ export class LayoutView {
     const wanted = new Map([MISSING_KEY, key].map((each) => [this.#ownerOf(each), each]));
     return settleAll(
       [...wanted].map(async ([member, each]) => {
-        const answer = await this.callMember(member, method, args, [each]);
+        const answer = await this.callMember(member, { method, args, keys: [each] });
         onAnswer(answer);
         return answer;
       }),
@@ -218,7 +225,7 @@ export class LayoutView {
 
   /** Calls a method of the first member: the owner of what has no other owner. */
   callFirst(method: string, args: readonly unknown[]): Promise<unknown> {
-    return this.callMember(this.layout.members[0] ?? "", method, args);
+    return this.callMember(this.layout.members[0] ?? "", { method, args });
   }
 
   query(
@@ -231,10 +238,7 @@ export class LayoutView {
 
   callMember(
     member: string,
-    method: string,
-    args: readonly unknown[],
-    keys: readonly Key[] = [],
-    claims: readonly Claim[] = [],
+    { method, args, keys = [], claims = [] }: MemberCall,
     mode: CallMode = {},
   ): Promise<unknown> {
     const claimed = claims.length > 0 ? { claims } : {};

@@ -171,18 +171,11 @@ export function createEngineHandlers(host: EngineHost): {
         host.platform.runtime,
       ),
     }),
-    stagedKeys: ({ operation, table, source, range, after }) => {
+    stagedKeys: ({ operation, ...request }) => {
       // A target that was repaired has none: its sources then delete nothing.
       if (host.member.moving === undefined && host.member.membership.ended >= operation)
         return { keys: "[]", after: null };
-      return stagedKeys(
-        host.sql,
-        host.member.planAfterCutover(operation),
-        table,
-        source,
-        range,
-        after,
-      );
+      return stagedKeys(host.sql, host.member.planAfterCutover(operation), request);
     },
   };
 }

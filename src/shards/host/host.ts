@@ -410,11 +410,13 @@ export class Host {
     distribute: (request) =>
       "sampleEvery" in request
         ? distributeRows(
-            this.sql,
-            this.member.tables(),
-            this.member.self,
+            {
+              sql: this.sql,
+              self: this.member.self,
+              tables: this.member.tables(),
+              partitioners: this.partitioners,
+            },
             request.distribution,
-            this.partitioners,
             request.sampleEvery,
           )
         : this.root.distribute(request.distribution),

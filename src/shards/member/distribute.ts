@@ -14,6 +14,7 @@ import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../m
 import { slotOf } from "../../model/layout/slots.ts";
 import type { DistributeReply } from "../protocol/messages.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
+import type { MemberRows } from "../move/strays.ts";
 import { primaryKeyOrder, rowBytes } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
@@ -30,13 +31,11 @@ interface Total {
 }
 
 export function distributeRows(
-  sql: Sql,
-  tables: readonly Table[],
-  self: string,
+  member: MemberRows,
   request: DistributionRequest,
-  partitioners: Partitioners,
   sampleEvery: number,
 ): DistributeReply {
+  const { self } = member;
   const total: Total = { rows: 0, bytes: 0 };
   let missing = 0;
   const counted = (key: Key, rows: number, bytes: number, isKeyed: boolean): void => {
@@ -46,18 +45,16 @@ export function distributeRows(
   };
   const distribution: MemberDistribution =
     request.by === "keys"
-      ? { member: self, keys: countKeys(sql, tables, request, sampleEvery, counted) }
-      : { member: self, ...countBuckets(sql, tables, request, partitioners, sampleEvery, counted) };
+      ? { member: self, keys: countKeys(member, request, sampleEvery, counted) }
+      : { member: self, ...countBuckets(member, request, sampleEvery, counted) };
   return { distribution, ...total, missing };
 }
 
 type Counted = (key: Key, rows: number, bytes: number, isKeyed: boolean) => void;
 
 function countBuckets(
-  sql: Sql,
-  tables: readonly Table[],
+  { sql, tables, partitioners }: MemberRows,
   request: Exclude<DistributionRequest, { by: "keys" }>,
-  partitioners: Partitioners,
   every: number,
   counted: Counted,
 ): Pick<MemberDistribution, "slots" | "shards"> {
@@ -95,8 +92,7 @@ function shardOf(
 }
 
 function countKeys(
-  sql: Sql,
-  tables: readonly Table[],
+  { sql, tables }: MemberRows,
   { shardKey, boundaries }: DistributionRequest & { by: "keys" },
   every: number,
   counted: Counted,

@@ -440,14 +440,10 @@ export class Member extends ProvenMember {
       }
       this.#forgetMove();
       removeCapture(this.sql);
-      setAside = setStraysAside(
-        this.sql,
-        this.presentTables(),
-        layout,
-        this.self,
-        this.options.partitioners,
-        epoch,
-      );
+      const { sql, self } = this;
+      const { partitioners } = this.options;
+      const rows = { sql, self, partitioners, tables: this.presentTables() };
+      setAside = setStraysAside(rows, layout, epoch);
       if (!layout.members.includes(this.self)) this.#clearDirectory();
       this.#serve({
         ...membership,

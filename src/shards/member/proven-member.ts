@@ -179,13 +179,13 @@ export class ProvenMember extends GuardedMember {
 
   /** Tells a repair what this object knows of itself. */
   testify(layout: Layout | null): Testimony {
-    const { membership, moving, isStored } = this;
+    const { membership, moving, isStored, sql, self } = this;
     const { epoch, operation, ended, trouble = null } = membership;
     const { partitioners } = this.options;
     const strays =
       layout === null
         ? []
-        : countStrays(this.sql, this.presentTables(), layout, this.self, partitioners);
+        : countStrays({ sql, self, partitioners, tables: this.presentTables() }, layout);
     return {
       isStored,
       epoch,

@@ -193,7 +193,7 @@ function readCaptured(
       upTo,
       table.table.name,
     );
-    if (keys.length > 0) addCurrent(sql, plan, batch, table, keys, self, form);
+    if (keys.length > 0) addCurrent(context, batch, { plan, table, form }, keys);
   }
   const sequences = new Map(
     batch.targets.map((target) => [target, nextSequence(sql, target)] as const),
@@ -265,13 +265,10 @@ function captureFollowers(sql: Sql, plan: MovePlan, after: number, upTo: number)
 }
 
 function addCurrent(
-  sql: Sql,
-  plan: MovePlan,
+  { sql, self }: SourceContext,
   batch: Batch,
-  table: MoveTable,
+  { plan, table, form }: { plan: MovePlan; table: MoveTable; form: RowForm },
   keys: readonly CapturedKey[],
-  self: string,
-  form: RowForm,
 ): void {
   // Of each row that is there, and of each entry that names one: by its own key, or by one that is
   // only alike.

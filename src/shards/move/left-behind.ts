@@ -37,7 +37,8 @@ export async function refuseLeftBehind(
   outgoing: readonly Outgoing[],
 ): Promise<void> {
   const { sql, self } = context;
-  for (const { reference, parent } of partable(sql, context.plan(operation))) {
+  for (const pair of partable(sql, context.plan(operation))) {
+    const { reference, parent } = pair;
     let rows = 0;
     for (const { target, range } of outgoing) {
       let after: string | null = null;
@@ -51,14 +52,7 @@ export async function refuseLeftBehind(
           after,
         } as const;
         const page: StagedKeysReply = await context.ask(target, request);
-        rows += countStaying(
-          context,
-          context.plan(operation),
-          reference,
-          parent,
-          page.keys,
-          outgoing,
-        );
+        rows += countStaying(context, context.plan(operation), pair, page.keys, outgoing);
         after = page.after;
       } while (after !== null);
     }
@@ -121,8 +115,7 @@ function goTogether(
 function countStaying(
   { sql, self }: SourceContext,
   plan: MovePlan,
-  reference: Reference,
-  parent: MoveTable,
+  { reference, parent }: Partable,
   keys: string,
   outgoing: readonly Outgoing[],
 ): number {

@@ -5,7 +5,7 @@
  * Nothing here writes a row: `store-rows.ts` stages them, `promote.ts` makes them live.
  */
 import type { MoveRange } from "../../model/layout/move-range.ts";
-import type { ChunksReply, StagedKeysReply } from "../protocol/messages.ts";
+import type { ChunksReply, Message, StagedKeysReply } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import {
@@ -20,6 +20,8 @@ import { refused } from "../protocol/refused-error.ts";
 import { POSITION_PREFIX } from "../storage/schema.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
 import { columnRules, existingTables, primaryKeyDefinition } from "../storage/tables.ts";
+
+export type StagedKeysRequest = Pick<Message<"stagedKeys">, "table" | "source" | "range" | "after">;
 
 const STAGED_KEYS_MAX = 5000;
 /** Of the keys as one text: below the limit of 2 MB for what a statement is given. */
@@ -120,10 +122,7 @@ export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): Chu
 export function stagedKeys(
   sql: Sql,
   plan: MovePlan,
-  name: string,
-  source: string,
-  range: MoveRange,
-  after: string | null,
+  { table: name, source, range, after }: StagedKeysRequest,
 ): StagedKeysReply {
   const { table, store } = tableOf(plan, name);
   const within = withinRange(range);

@@ -21,6 +21,14 @@ const PAGE_ROWS = 2_000;
 /** The column of a table of rows set aside that says by which epoch. */
 const EPOCH_COLUMN = "shardctl_epoch";
 
+/** The rows of one member. */
+export interface MemberRows {
+  readonly sql: Sql;
+  readonly self: string;
+  readonly tables: readonly Table[];
+  readonly partitioners: Partitioners;
+}
+
 /**
  * True for the keys of rows that are not this member's; null where all or none are, whatever their
  * key. In a roundRobin layout the directory alone knows the owner: what stands on a member is its
@@ -28,8 +36,7 @@ const EPOCH_COLUMN = "shardctl_epoch";
  */
 function strayKeys(
   layout: Layout,
-  self: string,
-  partitioners: Partitioners,
+  { self, partitioners }: Pick<MemberRows, "self" | "partitioners">,
 ): ((key: Key) => boolean) | boolean {
   if (!layout.members.includes(self)) return true;
   if (layout.kind === "none" || layout.kind === "roundRobin") return false;
@@ -38,14 +45,9 @@ function strayKeys(
 }
 
 /** Counts the rows that are not this member's, by table; tables without any are left out. */
-export function countStrays(
-  sql: Sql,
-  tables: readonly Table[],
-  layout: Layout,
-  self: string,
-  partitioners: Partitioners,
-): TableRows[] {
-  const isStray = strayKeys(layout, self, partitioners);
+export function countStrays(member: MemberRows, layout: Layout): TableRows[] {
+  const { sql, tables } = member;
+  const isStray = strayKeys(layout, member);
   if (isStray === false) return [];
   const counts = tables.map((table) => {
     if (isStray === true) return { table: table.name, rows: countRows(sql, table.name) };
@@ -62,15 +64,9 @@ export function countStrays(
  * Sets those rows aside, and gives their number by table. Call inside a transaction, with foreign
  * keys off.
  */
-export function setStraysAside(
-  sql: Sql,
-  tables: readonly Table[],
-  layout: Layout,
-  self: string,
-  partitioners: Partitioners,
-  epoch: number,
-): TableRows[] {
-  const isStray = strayKeys(layout, self, partitioners);
+export function setStraysAside(member: MemberRows, layout: Layout, epoch: number): TableRows[] {
+  const { sql, tables } = member;
+  const isStray = strayKeys(layout, member);
   if (isStray === false) return [];
   // All keys first: a follower is found by the row that it follows.
   const found = tables.map((table) => ({ table, keys: findStrays(sql, table, layout, isStray) }));

@@ -81,7 +81,11 @@ export function readPage(
   let seen = 0;
   let limit = FIRST_ROWS;
   for (let isFull = false; !isFull;) {
-    const found = readRows(sql, table, scan, last, leavesOut, Math.min(limit, rowsMax - seen));
+    const found = readRows(sql, table, scan, {
+      after: last,
+      leavesOut,
+      rowsMax: Math.min(limit, rowsMax - seen),
+    });
     for (const row of found.rows) {
       // Its key travels beside it.
       const rowBytes = row.bytes + row.key.length;
@@ -121,9 +125,7 @@ function readRows(
   sql: Sql,
   table: MoveTable,
   scan: Scan,
-  after: string | null,
-  leavesOut: boolean,
-  rowsMax: number,
+  { after, leavesOut, rowsMax }: { after: string | null; leavesOut: boolean; rowsMax: number },
 ): { readonly rows: Iterable<ScannedRow>; readonly isEmpty: boolean } {
   const where = [
     ...(after === null ? [] : [primaryKeyAfter(table.table, "t", "?1")]),

@@ -96,7 +96,12 @@ describe("a staged row", () => {
       "id 9223372036854775807: integer 9223372036854775807",
       "id X'00FF': text 00FF",
     ]);
-    expect(JSON.parse(stagedKeys(target, plan, "items", "s-0", LEAVES, null).keys)).toHaveLength(6);
+    expect(
+      JSON.parse(
+        stagedKeys(target, plan, { table: "items", source: "s-0", range: LEAVES, after: null })
+          .keys,
+      ),
+    ).toHaveLength(6);
   });
 });
 
@@ -137,7 +142,12 @@ describe("the keys of staged rows", () => {
     const found: string[] = [];
     let pages = 0;
     for (let after: string | null = null; pages === 0 || after !== null; pages++) {
-      const page = stagedKeys(target, plan, "items", "s-0", LEAVES, after);
+      const page = stagedKeys(target, plan, {
+        table: "items",
+        source: "s-0",
+        range: LEAVES,
+        after,
+      });
       expect(new TextEncoder().encode(page.keys).length).toBeLessThan(TEXT_BYTES_MAX);
       found.push(...(JSON.parse(page.keys) as [string, null][]).map(([id]) => id.slice(0, 5)));
       ({ after } = page);
