@@ -121,33 +121,21 @@ export interface WritePause {
   readonly max: number;
 }
 
-export interface OperationStatus {
+/** The part of an operation that its record and its status have in common. */
+export interface OperationFacts {
   /** Grows by one for each operation of the namespace. */
   readonly id: number;
-  readonly namespace: string;
   readonly kind: OperationKind;
   readonly mode: OperationMode;
   readonly state: OperationState;
   readonly step: Step;
-  /** 1-based wave in work, and how many there are; 0 of 0 for a swap. */
-  readonly wave: number;
-  readonly waves: number;
   /** Rows to move. Of a shift this is an estimate until the copy is done. */
   readonly rowsTotal: number;
-  readonly rowsCopied: number;
-  readonly rowsVerified: number;
-  readonly bytesCopied: number;
   /**
    * Null until callers have waited for a cutover. Attempts at its fence that were given up are
    * added to it.
    */
   readonly writePauseMs: WritePause | null;
-  /** Progress of each source. */
-  readonly sources: readonly {
-    readonly member: string;
-    readonly rowsCopied: number;
-    readonly rowsVerified: number;
-  }[];
   readonly from: Layout;
   readonly to: Layout;
   readonly epochFrom: number;
@@ -177,6 +165,23 @@ export interface OperationStatus {
    * keeps none.
    */
   readonly bookmarks?: Readonly<Record<string, string>>;
+}
+
+/** An operation as the world sees it. */
+export interface OperationStatus extends OperationFacts {
+  readonly namespace: string;
+  /** 1-based wave in work, and how many there are; 0 of 0 for a swap. */
+  readonly wave: number;
+  readonly waves: number;
+  readonly rowsCopied: number;
+  readonly rowsVerified: number;
+  readonly bytesCopied: number;
+  /** Progress of each source. */
+  readonly sources: readonly {
+    readonly member: string;
+    readonly rowsCopied: number;
+    readonly rowsVerified: number;
+  }[];
 }
 
 /** Members with a bookmark to restore to, by name; none from a runtime that keeps none. */

@@ -6,6 +6,7 @@
  * of shape is a migration.
  */
 import type {
+  OperationFacts,
   OperationFault,
   OperationPolicy,
   OperationState,
@@ -18,10 +19,7 @@ export const WAVE_SPAN_MAX = 4;
 /**
  * An operation as the journal keeps it: what the world sees, and what the driver needs to go on.
  */
-export interface OperationRecord extends Omit<
-  OperationStatus,
-  "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
-> {
+export interface OperationRecord extends OperationFacts {
   /**
    * Tells it from another of its number, as a root begins that was restored; absent in records of
    * earlier versions.
@@ -126,62 +124,53 @@ export interface SourceProgress {
   readonly rowsVerified: number;
 }
 
+/** The facts that a status shows as they are recorded. */
+const FACTS = Object.keys({
+  id: true,
+  kind: true,
+  mode: true,
+  state: true,
+  step: true,
+  from: true,
+  to: true,
+  epochFrom: true,
+  epoch: true,
+  correlationId: true,
+  requestedBy: true,
+  startedAt: true,
+  updatedAt: true,
+  finishedAt: true,
+  paused: true,
+  waitsFor: true,
+  fault: true,
+  lastError: true,
+  retries: true,
+  rowsTotal: true,
+  writePauseMs: true,
+  bookmarks: true,
+} satisfies Record<keyof OperationFacts, true>) as (keyof OperationFacts)[];
+
 /** The record as the world sees it. */
 export function operationStatus(namespace: string, record: OperationRecord): OperationStatus {
-  const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } =
-    record;
-  const {
-    startedAt,
-    updatedAt,
-    finishedAt,
-    fault,
-    lastError,
-    retries,
-    rowsTotal,
-    sources,
-    waveCount,
-    wavesDone,
-  } = record;
-  // Records of operations that ended before there were pauses lack both.
-  const {
-    paused = null,
-    writePauseMs = null,
-    waitsFor = null,
-  } = record as Partial<OperationRecord>;
-  const progress = Object.values(sources);
+  const facts = FACTS.filter((name) => record[name] !== undefined).map((name) => [
+    name,
+    record[name],
+  ]);
+  const { sources, waveCount, wavesDone } = record;
+  const progress = Object.entries(sources);
   const sum = (count: (source: SourceProgress) => number): number =>
-    progress.reduce((total, source) => total + count(source), 0);
+    progress.reduce((total, [, source]) => total + count(source), 0);
   const isShift = record.mode === "shift";
   return {
-    id,
+    waitsFor: null,
+    ...(Object.fromEntries(facts) as OperationFacts),
     namespace,
-    kind,
-    mode,
-    state,
-    step,
-    from,
-    to,
-    epochFrom,
-    epoch,
-    correlationId,
-    requestedBy,
-    startedAt,
-    updatedAt,
-    finishedAt,
-    paused,
-    fault,
-    lastError,
-    retries,
-    rowsTotal,
     wave: isShift ? Math.min(wavesDone + 1, waveCount) : 0,
     waves: isShift ? waveCount : 0,
     rowsCopied: sum((source) => source.rowsCopied),
     bytesCopied: sum((source) => source.bytesCopied),
     rowsVerified: sum((source) => source.rowsVerified),
-    writePauseMs,
-    waitsFor,
-    ...(record.bookmarks === undefined ? {} : { bookmarks: record.bookmarks }),
-    sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({
+    sources: progress.map(([member, { rowsCopied, rowsVerified }]) => ({
       member,
       rowsCopied,
       rowsVerified,
