@@ -156,11 +156,11 @@ export function createEngineHandlers(host: EngineHost): {
       return { epoch, ...VERSIONS, ...(trouble ? { trouble } : {}) };
     },
     // Member → member
-    receive: async ({ operation, source, sequence, parts, repairs = false, stored = 0 }) => {
+    receive: async ({ operation, source, stored = 0, ...page }) => {
       const receive = (): Received => {
         const plan = host.member.receivingPlan(operation);
         host.member.requirePages([{ source, target: host.member.self, sequence: stored }]);
-        return receiveRows({ sql: host.sql, plan, source }, sequence, parts, repairs);
+        return receiveRows({ sql: host.sql, plan, source }, page);
       };
       return digestReceived(await host.writeRows(receive), host.platform.runtime);
     },

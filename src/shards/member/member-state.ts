@@ -58,6 +58,7 @@ export class MemberState implements SourceContext {
   readonly sql: Sql;
   readonly runtime: Runtime;
   readonly self: string;
+  readonly life: number;
   readonly ask: Ask;
   protected readonly options: MemberOptions;
   #namespace: string;
@@ -80,6 +81,7 @@ export class MemberState implements SourceContext {
     this.sql = options.sql;
     this.runtime = options.runtime;
     this.self = options.self;
+    this.life = options.runtime.now();
     this.ask = (member, request) => options.ask(member, this.#named(request));
     this.#namespace = options.namespace;
     this.#specs = specsText(options.specs);

@@ -7,6 +7,7 @@
  */
 import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Moving } from "../move/moving.ts";
+import { forgetLives } from "../move/lives-of-sources.ts";
 import { forgetStored } from "../move/stored-pages.ts";
 import type { Trouble } from "../protocol/messages.ts";
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
@@ -86,6 +87,7 @@ export function dropMoving(sql: Sql): void {
   dropMeta(sql, "frozen");
   dropMeta(sql, "checked");
   forgetStored(sql);
+  forgetLives(sql);
   clearMoveRecords(sql);
 }
 

@@ -71,7 +71,7 @@ class Unanswered extends Error {}
  * unnoticed, as after any silence.
  */
 function withDeadline(context: SourceContext, leftMs: number): SourceContext {
-  const { sql, self, runtime } = context;
+  const { sql, self, runtime, life } = context;
   const until = runtime.now() + leftMs;
   const ask: Ask = async (target, request) => {
     try {
@@ -86,7 +86,7 @@ function withDeadline(context: SourceContext, leftMs: number): SourceContext {
       throw new Unanswered(messageOf(error), { cause: error });
     }
   };
-  return { sql, self, runtime, plan: (operation) => context.plan(operation), ask };
+  return { sql, self, runtime, life, plan: (operation) => context.plan(operation), ask };
 }
 
 /**

@@ -9,13 +9,17 @@ import { EngineFault } from "../storage/faults.ts";
 import { deleteKeys } from "./delete-keys.ts";
 import { withoutTriggers } from "./guards.ts";
 import { noteLate } from "./late-rows.ts";
-import type { CheckPart, ReceiveReply, RowsPart } from "../protocol/messages.ts";
+import type { CheckPart, Message, ReceiveReply, RowsPart } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import type { Incoming, IncomingPart } from "./incoming.ts";
+import { isOfOtherLife, noteLife } from "./lives-of-sources.ts";
 import { foreignKeysOf, ownKeys } from "./origins.ts";
 import { rowsText, storedText } from "./read-back.ts";
 import type { Runtime } from "../storage/storage.ts";
 import { upsertRows } from "./store-rows.ts";
+
+/** A message of rows, see `Message<"receive">`. */
+export type ReceivedPage = Pick<Message<"receive">, "sequence" | "life" | "parts" | "repairs">;
 
 /**
  * Applies one message of rows. Idempotent: a message that is not newer than the last one of its
@@ -24,9 +28,7 @@ import { upsertRows } from "./store-rows.ts";
  */
 export function receiveRows(
   incoming: Incoming,
-  sequence: number,
-  parts: readonly RowsPart[],
-  repairs = false,
+  { sequence, life, parts, repairs = false }: ReceivedPage,
 ): Received {
   const { sql, plan, source } = incoming;
   const tables = parts.map((part) => ({ part, table: sameTable(plan, part, source) }));
@@ -41,6 +43,8 @@ export function receiveRows(
       if (duplicates.length > 0) return { duplicates, texts: [], unsettled: [] };
       return { duplicates, ...readBack(incoming, tables) };
     };
+    if (sequence === last && isOfOtherLife(incoming, life))
+      throw wentBack(source, `Two of its lives have sent page ${sequence}`);
     if (sequence === last) return answer(findDuplicates()); // delivered twice
     // Rule "captured-until-stored": an older page is never acknowledged. Who waits for the answer
     // counts anew: what it has sent since then is here, and would be made live.
@@ -50,6 +54,7 @@ export function receiveRows(
       source,
       sequence,
     );
+    noteLife(incoming, life);
     noteLate(sql, plan, tables);
     const stores = tables.map(({ table }) => table.store);
     const duplicates = withoutTriggers(sql, stores, () => {

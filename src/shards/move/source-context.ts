@@ -7,6 +7,8 @@ export interface SourceContext {
   readonly sql: Sql;
   readonly self: string;
   readonly runtime: Runtime;
+  /** The start of this life of the object, in milliseconds since the Unix epoch: it names it. */
+  readonly life: number;
   /** The plan of the running move; throws when `operation` is not the one that runs. */
   plan(operation: number): MovePlan;
   readonly ask: Ask;

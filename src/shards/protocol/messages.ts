@@ -369,6 +369,11 @@ export type PeerRequest =
       readonly source: string;
       readonly sequence: number;
       /**
+       * The life of the source that sends it: another one never uses the number of a page again,
+       * unless the source was restored. Absent from an older library.
+       */
+      readonly life?: number;
+      /**
        * The last page of this source that the target has answered for: one that was restored has it
        * not.
        */

@@ -28,7 +28,7 @@ const ARE_LIVE =
 
 const STATEMENTS = [
   // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`,
-  // `directoryTurn`, `userAlarm`.
+  // `stored`, `lives`, `directoryTurn`, `userAlarm`.
   `CREATE TABLE IF NOT EXISTS shardctl_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
   // One row: why the user's writes are refused ('' when they are not), and the attempt behind whose
   // fence rows were written.

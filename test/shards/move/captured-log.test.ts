@@ -65,6 +65,7 @@ function contextOf(
   return {
     sql,
     self: "root",
+    life: 0,
     runtime: {
       now: () => now,
       sleep: (_delayMs, signal) => (signal ? silence : Promise.resolve()),

@@ -86,10 +86,12 @@ describe.each(DEFINITIONS)("%s", (_, columns) => {
     a.run("INSERT INTO items (id, region, mail) VALUES ('x', 'east', 'same')");
     b.run("INSERT INTO items (id, region, mail) VALUES ('y', 'west', 'same')");
     const plan = buildMovePlan(root, MOVING, resolveTables(root, [{ name: "items" }]), {});
-    receiveRows({ sql: root, plan, source: "a" }, 1, partsOf(a, "a"));
+    receiveRows({ sql: root, plan, source: "a" }, { sequence: 1, parts: partsOf(a, "a") });
     // A rival of the key is answered, one of another unique value ends the operation.
     const answer = outcomeOf(
-      () => receiveRows({ sql: root, plan, source: "b" }, 1, partsOf(b, "b")).duplicates,
+      () =>
+        receiveRows({ sql: root, plan, source: "b" }, { sequence: 1, parts: partsOf(b, "b") })
+          .duplicates,
     );
     expect(answer).toMatch(/^(\["same",null\]|.* have values that rows of other shards have.*)$/);
     expect(root.rows("SELECT id FROM items")).toEqual([{ id: "x" }]);

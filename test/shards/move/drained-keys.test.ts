@@ -27,6 +27,7 @@ it("sends many long keys of deleted rows in several messages", async () => {
     {
       sql,
       self: "root",
+      life: 0,
       runtime: {
         now: () => 0,
         sleep: () => Promise.resolve(),

@@ -70,8 +70,7 @@ const page = (id: string): RowsPart => ({
 const receive = (sequence: number, id: string): unknown =>
   receiveRows(
     { sql: member.sql, plan: member.receivingPlan(OPERATION), source: SOURCE },
-    sequence,
-    [page(id)],
+    { sequence, parts: [page(id)] },
   );
 const recopy = (sequence: number): unknown =>
   member.recopy({

@@ -45,7 +45,7 @@ it("takes away what is gone though the page has a rival, so that neither source 
   const [a, b, root] = [openObject(), openObject(), openObject()];
   const plan = buildMovePlan(root, MOVING, resolveTables(root, [{ name: "items" }]), {});
   const receive = (source: string, sequence: number, parts: readonly RowsPart[]): number =>
-    receiveRows({ sql: root, plan, source }, sequence, parts).duplicates.length;
+    receiveRows({ sql: root, plan, source }, { sequence, parts }).duplicates.length;
   a.run("INSERT INTO items VALUES ('x', 'east')");
   b.run("INSERT INTO items VALUES ('y', 'west')");
   expect(receive("a", 1, pageOf(a, "a", []))).toBe(0);

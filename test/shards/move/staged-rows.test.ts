@@ -64,8 +64,7 @@ function send(): void {
     batch.add(table, scan.read(row));
   receiveRows(
     { sql: target, plan, source: "s-0" },
-    1,
-    batch.rowsFor("s-1").map(({ part }) => part),
+    { sequence: 1, parts: batch.rowsFor("s-1").map(({ part }) => part) },
   );
 }
 

@@ -16,6 +16,8 @@ import { RestoredWorld } from "../support/restored-world.ts";
 const ROWS = 40;
 const IDS = Array.from({ length: ROWS }, (_, index) => `p${index}`).toSorted();
 
+const LOST = ["lost-1", "lost-2", "lost-3", "lost-4"];
+
 const worlds: RestoredWorld[] = [];
 afterEach(() => {
   for (const world of worlds.splice(0)) world.close();
@@ -115,6 +117,30 @@ describe("an object that goes back while rows move", () => {
     expect((await world.operate("shard")).state).toBe("completed");
     const isTold = (flaw: string): boolean => flaw.includes("ended for no reason with outOfStep");
     expect((await world.flaws([], true)).filter((flaw) => !isTold(flaw))).toStrictEqual([]);
+  });
+
+  it("as a source by a single page, whose number its next life uses again, ends it too", async () => {
+    const world = await open();
+    const source = world.world.object(ROOT);
+    const target = "ns-shard-0";
+    let before: Snapshot | null = null;
+    let taken = 0;
+    const id = await startSlowly(world);
+    const isNow = (): boolean => {
+      const has = pagesOf(world, target, ROOT);
+      if (before === null && has >= 1 && world.step === "copy") {
+        before = source.storage.snapshot();
+        taken = has;
+        // Lost with the page that the source forgets: they must not come back.
+        for (const lost of LOST) void world.put(lost).catch(() => undefined);
+      }
+      return before !== null && has === taken + 1;
+    };
+    world.when(isNow, () => source.restore(before));
+    const { state, fault } = await lastOperation(world, id);
+    expect(state).toBe("failed");
+    expect(fault?.message).toContain("was restored meanwhile");
+    expect(await world.list()).toStrictEqual(IDS);
   });
 
   it("as a target, after its operation has ended, is told the end again and falls", async () => {
