@@ -325,18 +325,6 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "one-number-two-lives",
-    needs: "hasSetbacks",
-    rule: "one-history: two lives of a source send no page of one number",
-    edits: [
-      {
-        file: "shards/move/receive.ts",
-        find: "if (sequence === last && isOfOtherLife(incoming, life)) throw wentBack(…);",
-        replace: "",
-      },
-    ],
-  },
-  {
     name: "source-sends-anew",
     needs: "hasSetbacks",
     rule: "one-history: a source that has forgotten pages which it has sent ends the operation",
