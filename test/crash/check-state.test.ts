@@ -9,7 +9,7 @@ import { directoryMember } from "../../src/model/layout/directory.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
-import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
+import { WRITE_BLOCK_MESSAGES } from "../../src/shards/move/write-blocks.ts";
 import {
   COUNTED_IDS,
   DOOMED_IDS,
@@ -78,7 +78,7 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
       ? []
       : TALLIED_IDS.filter((id) => owner(toKey(id)) === member).map((id) => [id, [1, 2]]),
     directory: [],
-    strayWrite: isRoot ? `${GUARD_MESSAGES.notMember}: SQLITE_CONSTRAINT` : null,
+    strayWrite: isRoot ? `${WRITE_BLOCK_MESSAGES.notMember}: SQLITE_CONSTRAINT` : null,
     ...change,
   };
 }
@@ -237,7 +237,7 @@ const damages: readonly {
   {
     name: "a member that refuses writes",
     member: FIRST,
-    change: () => ({ strayWrite: GUARD_MESSAGES.moving }),
+    change: () => ({ strayWrite: WRITE_BLOCK_MESSAGES.moving }),
     finds: /refuses a write/,
   },
   {

@@ -6,7 +6,7 @@ import { toKey } from "../../src/model/layout/key.ts";
 import { directoryMember } from "../../src/model/layout/directory.ts";
 import type { Layout } from "../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
-import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
+import { WRITE_BLOCK_MESSAGES } from "../../src/shards/move/write-blocks.ts";
 import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
 import { checkAlarms } from "./alarm-log.ts";
 import type { Dump } from "./dump.ts";
@@ -34,7 +34,7 @@ export interface Expected {
   readonly version: number;
 }
 
-const GUARD_PREFIX = "shardctl_guard_";
+const WRITE_BLOCK_PREFIX = "shardctl_guard_";
 const OWNED_PREFIX = "shardctl_owned_";
 const ABSENT = "none";
 
@@ -170,7 +170,7 @@ const WRONG_KEY = "shardctl: wrong key";
  * members alone.
  */
 function isStanding(trigger: string): boolean {
-  return trigger.startsWith(GUARD_PREFIX) || trigger.startsWith(OWNED_PREFIX);
+  return trigger.startsWith(WRITE_BLOCK_PREFIX) || trigger.startsWith(OWNED_PREFIX);
 }
 
 function checkServing(
@@ -187,7 +187,7 @@ function checkServing(
           `${member} is a member at epoch ${epoch}, but its record says ${membership ? `epoch ${membership.epoch}, ${membership.serving ? "serving" : "not serving"}` : "nothing"}`,
         ]),
     ...triggers
-      .filter((name) => name.startsWith(GUARD_PREFIX))
+      .filter((name) => name.startsWith(WRITE_BLOCK_PREFIX))
       .map((name) => `left on ${member}: trigger ${name}`),
     ...(strayWrite === null || strayWrite.startsWith(WRONG_KEY)
       ? []
@@ -207,7 +207,7 @@ function checkRetired(
   const rows = accounts.length + tallies.length + directory.length;
   return [
     ...(membership?.serving === true ? [`${member} is no member, but serves`] : []),
-    ...(strayWrite?.includes(GUARD_MESSAGES.notMember)
+    ...(strayWrite?.includes(WRITE_BLOCK_MESSAGES.notMember)
       ? []
       : [`${member} is no member, but takes writes (${strayWrite ?? "accepted"})`]),
     ...(empty.has(member) && rows > 0 ? [`${member} must be empty, but has ${rows} rows`] : []),

@@ -140,7 +140,7 @@ describe("the rules", () => {
   it("are found in each form that they are cited in", () => {
     const by = (path: string): string[] =>
       CITATIONS.filter((each) => each.by === path).map(({ name }) => name);
-    expect(by("src/shards/root/judge.ts")).toContain("judged-under-the-fence");
+    expect(by("src/shards/root/confirm-duplicates.ts")).toContain("judged-under-the-fence");
     expect(by("test/protocol-model/swap.ts")).toEqual(
       expect.arrayContaining(["no-late-rows", "operation-numbers"]),
     );

@@ -283,8 +283,8 @@ function checkObject(
 }
 
 /**
- * Guards stand, and their row says so. Whether they are armed is a matter of the object's life: it
- * need not be running.
+ * Write blocks stand, and their row says so. Whether they are armed is a matter of the object's
+ * life: it need not be running.
  */
 function refusesWrites(storage: SimObject["storage"], guards: number): boolean {
   return (

@@ -6,7 +6,7 @@
  * |--------------------------------------------------|-------------------------------------------------|
  * | an answer                                        | that answer                                     |
  * | a refusal, or no layout                          | nothing: it has not run                         |
- * | a guard's message                                | nothing: the statement was aborted              |
+ * | a write block's message                                | nothing: the statement was aborted              |
  * | silence after a `call` was sent                  | unknown: it may still take effect, or never     |
  */
 import { hasKeyedDirectory } from "../../src/model/layout/directory.ts";
@@ -31,12 +31,12 @@ const POLL_MS = 1;
 const MOMENT_MS_MAX = 800;
 /** SQLite's error for a put of a code that another item of the same member has. */
 const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
-/** The prefix of every guard's message. */
+/** The prefix of every write block's message. */
 const GUARDED = "shardctl: ";
 
 /**
- * The guards' messages for a fence and for an object that owns nothing: no routed call is admitted
- * there.
+ * The write blocks' messages for a fence and for an object that owns nothing: no routed call is
+ * admitted there.
  */
 const NOT_ADMITTED = [
   "the namespace is being moved, nothing was written",
@@ -476,7 +476,8 @@ export class Client {
   }
 
   /**
-   * A routed call that was admitted never meets a guard: a fence is raised only where none runs.
+   * A routed call that was admitted never meets a write block: a fence is raised only where none
+   * runs.
    */
   #checkGuards(call: string, error: unknown): void {
     // An object falls out of step whether or not it is called.

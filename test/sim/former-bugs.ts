@@ -92,7 +92,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
         replace: "DUPLICATE_TRIES_MAX = 0;",
       },
       {
-        file: "shards/root/judge.ts",
+        file: "shards/root/confirm-duplicates.ts",
         find: "raiseFence(attempt, { pass: ignoreDuplicate })",
         replace: "raiseFence(attempt)",
       },

@@ -6,11 +6,16 @@ import type { Mutant } from "./mutants.ts";
 
 export const HAZARD_MUTANTS: readonly Mutant[] = [
   {
-    name: "guards-armed-at-the-start",
+    name: "write-blocks-armed-at-the-start",
     needs: "hasDeploys",
     rule: "a constructor writes freely: guards are armed once the object has started",
     edits: [
-      { file: "shards/move/guards.ts", find: " AND ${IS_ARMED}`", isText: true, replace: "`" },
+      {
+        file: "shards/move/write-blocks.ts",
+        find: " AND ${IS_ARMED}`",
+        isText: true,
+        replace: "`",
+      },
     ],
   },
   {
@@ -57,12 +62,12 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "pointing-tables-unguarded",
+    name: "pointing-tables-without-write-blocks",
     needs: "hasDirectWriters",
     rule: "no row of another table comes to point at one that leaves, once it is decided which do",
     edits: [
       {
-        file: "shards/member/guarded-member.ts",
+        file: "shards/member/blocking-member.ts",
         find: "isPointedAt ? pointingAt(this.sql, declared) : []",
         replace: "isPointedAt ? [] : []",
       },
@@ -359,7 +364,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "repair-proves: rows that are not a member's own are set aside",
     edits: [
       {
-        file: "shards/move/strays.ts",
+        file: "shards/move/stray-rows.ts",
         find: "const aside = found.filter(({ keys }) => keys.length > 0);",
         replace: "const aside = found.filter(() => false);",
       },
@@ -371,7 +376,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "repair-proves: no row is deleted",
     edits: [
       {
-        file: "shards/move/strays.ts",
+        file: "shards/move/stray-rows.ts",
         find: "const kept = keepAsideTable(sql, table);",
         replace:
           'const kept = keepAsideTable(sql, table);\n    if (keys.length > 0) { for (let from = 0; from < keys.length; from += PAGE_ROWS) deleteKeys(sql, table.name, table, `[${keys.slice(from, from + PAGE_ROWS).join(",")}]`); continue; }',

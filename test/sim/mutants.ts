@@ -79,7 +79,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "no-guard-under-the-fence",
+    name: "no-write-block-under-the-fence",
     rule: "stray writes to a fenced member abort",
     edits: [
       {
@@ -90,10 +90,10 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "no-guard-on-who-left",
+    name: "no-write-block-on-who-left",
     rule: "an object that is no member refuses writes to its tables",
     edits: [
-      { file: "shards/member/member.ts", find: 'else this.guard("notMember");', replace: "" },
+      { file: "shards/member/member.ts", find: 'else this.block("notMember");', replace: "" },
     ],
   },
   {
@@ -294,7 +294,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "a source speaks only for rows that came from it: its word that a row is gone deletes no row of another source",
     edits: [
       {
-        file: "shards/move/origins.ts",
+        file: "shards/move/row-sources.ts",
         find: ".filter((row) => row.origin === null || row.origin === source)",
         replace: "",
       },
@@ -560,7 +560,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "return this.member.foreignKeys.off(write);",
       },
       {
-        file: "shards/member/guarded-member.ts",
+        file: "shards/member/blocking-member.ts",
         find: "new ForeignKeys(options.sql, options.alone)",
         replace: "new ForeignKeys(options.sql, (work) => work(options.runtime.sleep))",
       },

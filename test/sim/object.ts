@@ -339,7 +339,7 @@ export class SimObject {
     const starting = store.start();
     const host = early ?? createHost(platform, store, options);
     const isBegun = begunEarly ?? beginStart(host);
-    const kept = isBegun && starting === null ? keepGuards(host) : undefined;
+    const kept = isBegun && starting === null ? keepWriteBlocks(host) : undefined;
     const started = starting ?? kept;
     const running: Running = { host, store, waiting: started ? [] : null };
     if (started) this.#endStart(running, started);
@@ -351,7 +351,7 @@ export class SimObject {
     starting.then(
       async () => {
         if (life !== this.#life) return undefined;
-        await keepGuards(running.host);
+        await keepWriteBlocks(running.host);
         if (life !== this.#life) return undefined;
         const { waiting } = running;
         running.waiting = null;
@@ -614,9 +614,9 @@ function newHost(...parts: ConstructorParameters<typeof Host>): Host {
  * As ShardHost does: what fails here must not keep the object from starting, and is done again by
  * its first message.
  */
-function keepGuards({ member }: Host): Promise<void> | undefined {
+function keepWriteBlocks({ member }: Host): Promise<void> | undefined {
   try {
-    return member.keepGuards();
+    return member.keepWriteBlocks();
   } catch {
     return undefined;
   }

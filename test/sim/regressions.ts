@@ -45,7 +45,7 @@ export const REGRESSIONS: readonly Regression[] = [
   },
   {
     seed: 88,
-    mutant: "pointing-tables-unguarded",
+    mutant: "pointing-tables-without-write-blocks",
     reason: "a timer's pin came to point at an item that had been promised to another shard",
   },
   {

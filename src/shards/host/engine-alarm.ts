@@ -42,7 +42,7 @@ export interface AlarmHost {
   readonly root: Root;
   /** Why its stored data belongs to a newer library; null when it does not. */
   readonly newerSchema: string | null;
-  readonly member: { readonly moving: unknown; keepGuards(): Promise<void> | undefined };
+  readonly member: { readonly moving: unknown; keepWriteBlocks(): Promise<void> | undefined };
 }
 
 export class EngineAlarm {
@@ -65,7 +65,7 @@ export class EngineAlarm {
     const { runtime, storage } = platform;
     // Kept for the library that knows what is due.
     if (newerSchema !== null) return storage.setAlarm(runtime.now() + NEWER_SCHEMA_ALARM_MS);
-    await member.keepGuards();
+    await member.keepWriteBlocks();
     this.#name.keep();
     this.#inWork++;
     try {

@@ -217,7 +217,7 @@ export class Host {
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces))
       return failure(refuseStranger(this.member, envelope.namespace, request));
-    const unkept = this.#keepGuards();
+    const unkept = this.#keepWriteBlocks();
     if (unkept instanceof Promise) await unkept;
     else if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
@@ -233,9 +233,9 @@ export class Host {
   /**
    * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
    */
-  #keepGuards(): Promise<void> | ProtocolFailure | null {
+  #keepWriteBlocks(): Promise<void> | ProtocolFailure | null {
     try {
-      return this.member.keepGuards() ?? null;
+      return this.member.keepWriteBlocks() ?? null;
     } catch (error) {
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });

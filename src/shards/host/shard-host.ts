@@ -532,7 +532,7 @@ export class ShardHost {
 /** Before the class's own handlers run. */
 async function endStart(member: Member): Promise<void> {
   try {
-    await member.keepGuards();
+    await member.keepWriteBlocks();
   } catch {
     // It must not keep the object from starting. The first message does it again, and answers with
     // the error.

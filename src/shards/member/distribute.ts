@@ -14,7 +14,7 @@ import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../m
 import { slotOf } from "../../model/layout/slots.ts";
 import type { DistributeReply } from "../protocol/messages.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
-import type { MemberRows } from "../move/strays.ts";
+import type { MemberRows } from "../move/stray-rows.ts";
 import { primaryKeyOrder, rowBytes } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";

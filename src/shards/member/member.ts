@@ -1,7 +1,7 @@
 /**
  * A member's part in operations, other than moving rows: take the part, hold the fence, change the
  * epoch, let go. What it knows of itself meanwhile is `MemberState`, what refuses the user's writes
- * `GuardedMember`, what it must prove `ProvenMember`.
+ * `BlockingMember`, what it must prove `ProvenMember`.
  *
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what
  * is older than what this object has seen is refused, so that a late call of an earlier operation
@@ -14,7 +14,7 @@ import type { MoveRange } from "../../model/layout/move-range.ts";
 import { ownSince } from "../../model/layout/moves.ts";
 import { capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
-import { removeGuards, setGuard, spoilFence } from "../move/guards.ts";
+import { removeWriteBlocks, setWriteBlock, spoilFence } from "../move/write-blocks.ts";
 import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
 import { type Moving, isCheckedFor } from "../move/moving.ts";
 import { ProvenMember } from "./proven-member.ts";
@@ -50,7 +50,7 @@ import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
-import { setStraysAside } from "../move/strays.ts";
+import { setStraysAside } from "../move/stray-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { countRows } from "./count-rows.ts";
 import { deleteMoved } from "./delete-moved.ts";
@@ -133,7 +133,7 @@ export class Member extends ProvenMember {
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
-        this.guard(membership.serving ? null : "notMember");
+        this.block(membership.serving ? null : "notMember");
         this.arm();
         this.freezeTables();
         // Needed when it serves: the activation is to change rows only.
@@ -195,7 +195,7 @@ export class Member extends ProvenMember {
       this.#undoPromotion(moving);
       this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
-      // A member that does not serve yet is guarded already.
+      // A member that does not serve yet refuses writes already.
       if (this.membership.serving) this.shut();
     });
   }
@@ -264,7 +264,7 @@ export class Member extends ProvenMember {
       this.put({
         moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
       });
-      if (stands && this.membership.serving) setGuard(this.sql, null);
+      if (stands && this.membership.serving) setWriteBlock(this.sql, null);
     });
   }
 
@@ -453,7 +453,7 @@ export class Member extends ProvenMember {
         layout,
         retired: false,
       });
-      if (this.membership.serving) removeGuards(this.sql);
+      if (this.membership.serving) removeWriteBlocks(this.sql);
       // Rows that may stand on it now came by no operation: the next may not clear them.
       else this.put({ membership: { ...this.membership, retired: false } });
     });
@@ -568,9 +568,9 @@ export class Member extends ProvenMember {
     const serving = membership.layout.members.includes(this.self) && !membership.trouble;
     const retired = serving ? false : wasServing || membership.retired;
     this.put({ membership: this.noteKeys({ ...membership, serving, retired }) });
-    if (serving) setGuard(this.sql, null);
-    else this.guard("notMember");
-    // On a member that retires they do no harm behind its guards until the operation ends.
+    if (serving) setWriteBlock(this.sql, null);
+    else this.block("notMember");
+    // On a member that retires they do no harm behind its write blocks until the operation ends.
     const { layout } = membership;
     if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.presentTables(), layout);
     else if (this.moving === undefined) keepUnique(this.sql, [], null);
@@ -613,7 +613,7 @@ export class Member extends ProvenMember {
       const after = { ...known, ...numbersOf({ operation, token }), ended: operation };
       this.forgetMoving();
       this.#serve(after);
-      if (this.membership.serving) removeGuards(this.sql);
+      if (this.membership.serving) removeWriteBlocks(this.sql);
       beforeEnd();
     });
   }

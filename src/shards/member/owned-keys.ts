@@ -11,9 +11,9 @@
  * | roundRobin    | is taken: the directory knows its owner        | may                         |
  *
  * They read, and write nothing. What is owned stands in `shardctl_owned`, so that a cutover changes
- * rows and no trigger. They hold once the object has started (see `move/guards.ts`) and while what
- * is noted there is of the epoch that the object serves at: a library that does not know the table
- * may have changed that. The engine lifts them with all others while it writes.
+ * rows and no trigger. They hold once the object has started (see `move/write-blocks.ts`) and while
+ * what is noted there is of the epoch that the object serves at: a library that does not know the
+ * table may have changed that. The engine lifts them with all others while it writes.
  *
  * A row that follows another has no key of its own, and no trigger: one that names another table
  * would keep migrations from renaming that. AFTER, not BEFORE: only then has a row the values that
@@ -22,7 +22,7 @@
 import { bytesToHex } from "../../model/bytes-to-hex.ts";
 import type { Key } from "../../model/layout/key.ts";
 import type { Layout } from "../../model/layout/layout.ts";
-import { IS_ARMED, triggersOf } from "../move/guards.ts";
+import { IS_ARMED, triggersOf } from "../move/write-blocks.ts";
 import { isFull } from "../storage/faults.ts";
 import { OWNED_PREFIX } from "../storage/schema.ts";
 import { SLOT_UNKNOWN, slotExpression } from "../storage/slot-sql.ts";

@@ -6,8 +6,8 @@ import type { Layout } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
 import { missesPages, wentBack } from "../move/receive.ts";
-import { setGuard } from "../move/guards.ts";
-import { countStrays } from "../move/strays.ts";
+import { setWriteBlock } from "../move/write-blocks.ts";
+import { countStrays } from "../move/stray-rows.ts";
 import type { Moving } from "../move/moving.ts";
 import type {
   KnownState,
@@ -22,10 +22,10 @@ import { EngineFault } from "../storage/faults.ts";
 import { spendReserve } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { REPAIR } from "./evidence.ts";
-import { GuardedMember } from "./guarded-member.ts";
+import { BlockingMember } from "./blocking-member.ts";
 import type { Membership } from "./membership.ts";
 
-export class ProvenMember extends GuardedMember {
+export class ProvenMember extends BlockingMember {
   /**
    * Begins no part that does not follow from what this member knows of itself. Rule
    * "one-history". @throws RefusedError
@@ -77,9 +77,9 @@ export class ProvenMember extends GuardedMember {
           trouble: { kind, message, since: this.runtime.now(), epoch, by },
         },
       });
-      // Admission refuses by the record; guards are for what is no routed call.
-      if (this.hasRoomForGuards()) this.guard("notMember");
-      else setGuard(this.sql, "notMember");
+      // Admission refuses by the record; write blocks are for what is no routed call.
+      if (this.hasRoomForWriteBlocks()) this.block("notMember");
+      else setWriteBlock(this.sql, "notMember");
     });
     this.arm();
     return refused(kind, message);

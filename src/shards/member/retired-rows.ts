@@ -14,7 +14,7 @@
  * | a foreign key of another table   | names the old rows   | `legacy_alter_table`, with enforcement off, leaves every foreign key as it is |
  */
 import { pointingTables, referencesOf, isSameName } from "../move/references.ts";
-import { triggersOf } from "../move/guards.ts";
+import { triggersOf } from "../move/write-blocks.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { PRIVATE_PREFIX, RETIRED_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";

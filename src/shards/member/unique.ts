@@ -9,7 +9,7 @@
 import { type Key, compareKeys, keyText } from "../../model/layout/key.ts";
 import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../model/layout/directory.ts";
 import type { Layout } from "../../model/layout/layout.ts";
-import { triggersOf } from "../move/guards.ts";
+import { triggersOf } from "../move/write-blocks.ts";
 import { idMatches } from "../storage/row-id.ts";
 import { UNIQUE_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";

@@ -19,7 +19,7 @@
  * go by them.
  */
 import type { Layout } from "../../model/layout/layout.ts";
-import { triggersOf } from "./guards.ts";
+import { triggersOf } from "./write-blocks.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
 import { captureRivals, idChange, rivalsOf } from "./rivals.ts";
 import { rowJson } from "../storage/row-codec.ts";

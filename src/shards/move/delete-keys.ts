@@ -1,5 +1,5 @@
 /** Deletes rows by their primary keys, as they travel: one text of JSON, read by SQLite alone. */
-import { deleteUnseen } from "./guards.ts";
+import { deleteUnseen } from "./write-blocks.ts";
 import type { MoveTable } from "./move-plan.ts";
 import { jsonCell, primaryKeyOrder, rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";

@@ -9,7 +9,7 @@
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
-import { deleteUnseen, withoutTriggers } from "./guards.ts";
+import { deleteUnseen, withoutTriggers } from "./write-blocks.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
 import { keepTriggerRoom, spendTriggerRoom } from "../storage/reserve.ts";

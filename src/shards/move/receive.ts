@@ -7,13 +7,13 @@
  */
 import { EngineFault } from "../storage/faults.ts";
 import { deleteKeys } from "./delete-keys.ts";
-import { withoutTriggers } from "./guards.ts";
+import { withoutTriggers } from "./write-blocks.ts";
 import { noteLate } from "./late-rows.ts";
 import type { CheckPart, Message, ReceiveReply, RowsPart } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import type { Incoming, IncomingPart } from "./incoming.ts";
 import { isOfOtherLife, noteLife } from "./lives-of-sources.ts";
-import { foreignKeysOf, ownKeys } from "./origins.ts";
+import { foreignKeysOf, ownKeys } from "./row-sources.ts";
 import { rowsText, storedText } from "./read-back.ts";
 import type { Runtime } from "../storage/storage.ts";
 import { upsertRows } from "./store-rows.ts";

@@ -2,7 +2,7 @@
  * Forgets what a target has of tables that a deploy has changed, so that they can be copied again
  * alone.
  */
-import { withoutTriggers } from "./guards.ts";
+import { withoutTriggers } from "./write-blocks.ts";
 import { dropChecked } from "./late-rows.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { createStagingOf } from "./staging.ts";

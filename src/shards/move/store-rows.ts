@@ -6,7 +6,7 @@ import { EngineFault, messageOf } from "../storage/faults.ts";
 import type { Incoming, IncomingPart } from "./incoming.ts";
 import { deleteKeys, deleteSameKeys } from "./delete-keys.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
-import { rememberOrigins } from "./origins.ts";
+import { rememberOrigins } from "./row-sources.ts";
 import { cellBinding, jsonCell } from "../storage/row-codec.ts";
 import { quoteName } from "../storage/storage.ts";
 

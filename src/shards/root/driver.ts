@@ -22,7 +22,7 @@ import { end, isOpen, isSuspect, recordFailure } from "./failures.ts";
 import { liftFences } from "./attempt.ts";
 import { activate, fenceAndCutOver, isLastWave } from "./fence.ts";
 import type { OperationRecord } from "./operation-record.ts";
-import { judgeDuplicates } from "./judge.ts";
+import { judgeDuplicates } from "./confirm-duplicates.ts";
 import { keepPaused } from "./pause.ts";
 import { type DriverContext, Superseded, save } from "./progress.ts";
 import { prepare, walk } from "./walk.ts";

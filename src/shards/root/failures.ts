@@ -177,7 +177,7 @@ export function isSuspect({ duplicateTries = 0 }: OperationRecord): boolean {
 }
 
 function faultOf(error: unknown, retries: number): OperationFault | null {
-  // `judge.ts` decides whether duplicates count.
+  // `confirm-duplicates.ts` decides whether duplicates count.
   if (isDuplicate(error)) return null;
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
   if (retries > RETRIES_MAX)

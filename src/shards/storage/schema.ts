@@ -11,7 +11,7 @@ export const PRIVATE_PREFIX = "shardctl_";
 export const STAGE_PREFIX = "shardctl_stage_";
 /** Indexes of staging tables; no staging table begins like this. */
 export const POSITION_PREFIX = "shardctl_position_";
-export const GUARD_PREFIX = "shardctl_guard_";
+export const WRITE_BLOCK_PREFIX = "shardctl_guard_";
 /** Tables that hold the rows of a member that has retired. */
 export const RETIRED_PREFIX = "shardctl_retired_";
 /** Tables that hold the rows that a repair has set aside. */

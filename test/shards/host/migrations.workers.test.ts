@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 
 import { ShardHost } from "../../../src/shards/index.ts";
 import { runMigrations } from "../../../src/shards/host/migrations.ts";
-import { GUARD_MESSAGES } from "../../../src/shards/move/guards.ts";
+import { WRITE_BLOCK_MESSAGES } from "../../../src/shards/move/write-blocks.ts";
 import { refusal } from "../../support/refusal.ts";
 import type { Step } from "../../support/migrated.ts";
 import { CREATE, MARK, MigratedNamespace, STATUS } from "../support/migrated-namespace.ts";
@@ -138,7 +138,7 @@ describe("shards.migrate", { timeout: 60_000 }, () => {
       [namespace.name, `${namespace.name}-shard-0`, `${namespace.name}-shard-1`],
     );
     expect(await refusal(async () => namespace.stub().put("stray", "r1"))).toContain(
-      GUARD_MESSAGES.notMember,
+      WRITE_BLOCK_MESSAGES.notMember,
     );
     expect(await namespace.notes(namespace.name)).toBe(2);
     expect(await namespace.values("status")).toEqual(

@@ -52,7 +52,7 @@ function open(checkKeys?: KeyChecks, sql = openSql()): Member {
   const member = new Member(optionsOf(sql, checkKeys));
   member.belongTo("orders", true);
   member.mend({ kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 1, known: null });
-  void member.keepGuards();
+  void member.keepWriteBlocks();
   return member;
 }
 
@@ -103,7 +103,7 @@ describe("writers 2: the notes of what is owned", () => {
     const member = open();
     const changes = (): number => Number(member.sql.first("SELECT total_changes() AS n")?.["n"]);
     const before = changes();
-    void member.keepGuards();
+    void member.keepWriteBlocks();
     expect(changes()).toBe(before);
     member.mend({
       kind: "mend",
@@ -132,7 +132,7 @@ describe("writers 2: a full object", () => {
     const [kept] = sql.rows("SELECT count(*) AS n FROM filler");
     const again = new Member(optionsOf(sql));
     expect(again.beginStart()).toBe(true);
-    void again.keepGuards();
+    void again.keepWriteBlocks();
     expect(again.membership).toMatchObject({ epoch: 2, ownedEpoch: 1 });
     expect(refusal(again, INSERT, STRAY)).toBe("");
     // Its storage has come to no harm.
@@ -140,7 +140,7 @@ describe("writers 2: a full object", () => {
     storage.limit(null);
     const later = new Member(optionsOf(sql));
     later.beginStart();
-    void later.keepGuards();
+    void later.keepWriteBlocks();
     expect(later.membership).toMatchObject({ ownedEpoch: 2 });
     expect(
       refusal(

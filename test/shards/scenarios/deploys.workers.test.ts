@@ -6,7 +6,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { GUARD_MESSAGES } from "../../../src/shards/move/guards.ts";
+import { WRITE_BLOCK_MESSAGES } from "../../../src/shards/move/write-blocks.ts";
 import { ORDERS } from "../../support/deployed.ts";
 import { refusal } from "../../support/refusal.ts";
 import type { ShardsEnv } from "../../support/shards-worker.ts";
@@ -117,7 +117,7 @@ describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, (
           // The first thing that reaches the object is its own method, by no message of the engine.
           const stray = (): Promise<unknown> =>
             namespace.stub(member).write("INSERT INTO items (id, region) VALUES ('stray', 'r0')");
-          expect(await refusal(stray)).toContain(GUARD_MESSAGES.notMember);
+          expect(await refusal(stray)).toContain(WRITE_BLOCK_MESSAGES.notMember);
         }
         await namespace.router.at("r1").read("SELECT 1");
       }
@@ -131,7 +131,7 @@ describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, (
     await namespace.deploy(BACKFILL, [namespace.name]);
     const fetched = async (): Promise<unknown> =>
       DEPLOYED.get(DEPLOYED.idFromName(namespace.name)).fetch("https://x/");
-    expect(await refusal(fetched)).toContain(GUARD_MESSAGES.notMember);
+    expect(await refusal(fetched)).toContain(WRITE_BLOCK_MESSAGES.notMember);
   });
 
   it("with a migration that throws fails by the user's own error, and starts again once that is mended", async () => {
@@ -155,7 +155,7 @@ describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, (
     await namespace.deploy(BACKFILL, await namespace.everybody());
     const stray = (): Promise<unknown> =>
       namespace.stub().write("INSERT INTO items (id, region) VALUES ('stray', 'r0')");
-    expect(await refusal(stray)).toContain(GUARD_MESSAGES.notMember);
+    expect(await refusal(stray)).toContain(WRITE_BLOCK_MESSAGES.notMember);
     expect(await namespace.ids()).toHaveLength(ROWS);
   });
 
@@ -194,13 +194,13 @@ describe("1b: a deploy while a source is fenced", { timeout: 120_000 }, () => {
     const strays: string[] = [];
     const deployed = beforeFirst(namespace.name, "activate", async () => {
       await namespace.deploy(BACKFILL, sources);
-      // A host that is made when it is first used guards from then on.
+      // A host that is made when it is first used write blocks from then on.
       if (order === "lazy") await namespace.ask({ kind: "health" }, sources[0]);
       strays.push(await refusal(async () => namespace.stub(sources[0]).write("DELETE FROM items")));
     });
     await namespace.toHash("id", 2);
     expect(deployed.done).toBe(true);
-    expect(strays[0]).toContain(GUARD_MESSAGES.moving);
+    expect(strays[0]).toContain(WRITE_BLOCK_MESSAGES.moving);
     expect(await namespace.ids()).toHaveLength(ROWS);
     expect(await namespace.leftovers([namespace.name, ...sources])).toEqual([]);
   });
@@ -318,7 +318,7 @@ describe(
         };
         await namespace.deploy(seeded, [namespace.name]);
         expect(await refusal(async () => namespace.stub().write("DELETE FROM items"))).toContain(
-          GUARD_MESSAGES.notMember,
+          WRITE_BLOCK_MESSAGES.notMember,
         );
         const kept = await namespace.ask({ kind: "count" });
         expect(kept.tables[0]?.rows).toBe(ROWS + 1);

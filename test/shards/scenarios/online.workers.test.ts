@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
-import { GUARD_MESSAGES } from "../../../src/shards/move/guards.ts";
+import { WRITE_BLOCK_MESSAGES } from "../../../src/shards/move/write-blocks.ts";
 import type { Thing } from "../../../src/shards/index.ts";
 import { connect } from "../../../src/shards/router.ts";
 import { refusal } from "../../support/refusal.ts";
@@ -176,18 +176,18 @@ describe("writes that bypass the router", { timeout: 60_000 }, () => {
         )
           continue;
         expect(await refusal(() => namespace.sql(object, statement))).toContain(
-          GUARD_MESSAGES.notMember,
+          WRITE_BLOCK_MESSAGES.notMember,
         );
       }
     }
     expect(await refusal(() => namespace.stub("guarded-shard-2").putHere([whole("y")]))).toContain(
-      GUARD_MESSAGES.notMember,
+      WRITE_BLOCK_MESSAGES.notMember,
     );
     await namespace.unshard();
     await namespace.sql("guarded", "UPDATE things SET name = 'x' WHERE id = 't1'");
     const insert = "INSERT INTO things VALUES ('x', '', NULL, '{}', '', 1, 1)";
     expect(await refusal(() => namespace.sql("guarded-shard-0", insert))).toContain(
-      GUARD_MESSAGES.notMember,
+      WRITE_BLOCK_MESSAGES.notMember,
     );
   });
 
@@ -201,6 +201,6 @@ describe("writes that bypass the router", { timeout: 60_000 }, () => {
     await namespace.toHash("id", 2);
     expect(tried.done).toBe(true);
     expect(refused).toHaveLength(1);
-    expect(refused[0]).toContain(GUARD_MESSAGES.moving);
+    expect(refused[0]).toContain(WRITE_BLOCK_MESSAGES.moving);
   });
 });

@@ -213,7 +213,7 @@ describe.each(["region", "id"])(
     /**
      * Runs one move, held up before the first 'copy' and the first 'verify' until these statements
      * have run on sources and targets, and these have started anew. Updates run on sources alone:
-     * targets are guarded. All from outside: a step that fails ends what its messages wait for.
+     * targets refuse writes. All from outside: a step that fails ends what its messages wait for.
      */
     async function moveThrough(
       namespace: TestNamespace<Cases>,

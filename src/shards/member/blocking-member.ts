@@ -1,22 +1,22 @@
 /**
- * Refuses the user's writes where they would be lost, and lets every object start: guards are open
- * until its constructor has ended, whatever its role.
+ * Refuses the user's writes where they would be lost, and lets every object start: write blocks are
+ * open until its constructor has ended, whatever its role.
  */
 import { hasKeyedDirectory } from "../../model/layout/directory.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import { capturedCount } from "../move/capture.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import {
-  type GuardReason,
-  armGuards,
-  disarmGuards,
-  guardsStand,
-  keepGuards,
-  removeOldGuards,
-  setGuard,
+  type WriteBlockReason,
+  armWriteBlocks,
+  disarmWriteBlocks,
+  writeBlocksStand,
+  keepWriteBlocks,
+  removeOldWriteBlocks,
+  setWriteBlock,
   spoilFence,
   spoiledAttempt,
-} from "../move/guards.ts";
+} from "../move/write-blocks.ts";
 import {
   type KeyChecks,
   compareKeyTriggers,
@@ -43,9 +43,9 @@ import type { Membership } from "./membership.ts";
 import { keepUnique } from "./unique.ts";
 
 /** Why a full object must not go on. */
-const NO_GUARDS = "triggers that guard its tables are missing";
+const NO_WRITE_BLOCKS = "triggers that block writes to its tables are missing";
 
-export class GuardedMember extends MemberState {
+export class BlockingMember extends MemberState {
   /** The caller of a method that writes rows turns enforcement off around it. */
   readonly foreignKeys: ForeignKeys;
   #hasStarted = false;
@@ -57,9 +57,9 @@ export class GuardedMember extends MemberState {
   }
 
   /**
-   * To be called when the host is made. True when `keepGuards` has something to do once the object
-   * has started, and must not wait for its first message. An object that was never sharded pays one
-   * read, and one that merely serves no write.
+   * To be called when the host is made. True when `keepWriteBlocks` has something to do once the
+   * object has started, and must not wait for its first message. An object that was never sharded
+   * pays one read, and one that merely serves no write.
    */
   beginStart(): boolean {
     if (!hasSchema(this.sql)) return false;
@@ -75,28 +75,28 @@ export class GuardedMember extends MemberState {
       this.liftKeyTriggers();
     if (moving?.mode === "swap" && moving.isTarget && !membership.serving)
       this.foreignKeys.openForStart();
-    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout) || this.#checksKeys();
-    this.change(() => removeOldGuards(this.sql));
+    if (!this.#isBlocked()) return hasKeyedDirectory(membership.layout) || this.#checksKeys();
+    this.change(() => removeOldWriteBlocks(this.sql));
     return true;
   }
 
   /**
-   * Ends the start of the object: from here on guards do what they say. Puts guards back on tables
-   * that were rebuilt, as a deploy's migrations do. Idempotent; call it before anything is served,
-   * and wait for what it gives, if anything.
+   * Ends the start of the object: from here on write blocks do what they say. Puts write blocks
+   * back on tables that were rebuilt, as a deploy's migrations do. Idempotent; call it before
+   * anything is served, and wait for what it gives, if anything.
    */
-  keepGuards(): Promise<void> | undefined {
-    const isGuarded = this.#isGuarded();
+  keepWriteBlocks(): Promise<void> | undefined {
+    const isBlocked = this.#isBlocked();
     // Most messages, by what is known already: they cost no statement.
-    const isArmed = isGuarded || this.#checksKeys();
-    if (this.#hasStarted && !isGuarded && this.#isArmed === isArmed) return undefined;
+    const isArmed = isBlocked || this.#checksKeys();
+    if (this.#hasStarted && !isBlocked && this.#isArmed === isArmed) return undefined;
     if (!hasSchema(this.sql)) {
       this.#hasStarted = true;
       return undefined;
     }
     // Each time: the setting is the connection's, which the user's code has too.
-    if (isArmed) armGuards(this.sql);
-    else if (this.#isArmed) disarmGuards(this.sql);
+    if (isArmed) armWriteBlocks(this.sql);
+    else if (this.#isArmed) disarmWriteBlocks(this.sql);
     this.#isArmed = isArmed;
     if (this.#hasStarted) return undefined;
     const ended = this.foreignKeys.endStart();
@@ -104,23 +104,23 @@ export class GuardedMember extends MemberState {
     return ended;
   }
 
-  /** False when guards are missing for want of room: the next message tries again. */
+  /** False when write blocks are missing for want of room: the next message tries again. */
   #endStart(): boolean {
     const { membership, moving } = this;
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
     this.#keepKeys();
-    if (!this.#isGuarded()) return true;
+    if (!this.#isBlocked()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
-    if (!this.hasRoomForGuards()) {
-      // Messages need no guard, and may make room. Behind a fence somebody may write
+    if (!this.hasRoomForWriteBlocks()) {
+      // Messages need no write block, and may make room. Behind a fence somebody may write
       // unseen: the attempt must end.
       if (isFenced) this.change(() => spoilFence(this.sql, moving.fence));
       return false;
     }
     this.change(() => {
-      // An object that an older library wrote may lack the row of the guards.
+      // An object that an older library wrote may lack the row of the write blocks.
       ensureSchema(this.sql);
-      this.guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
+      this.block(!membership.serving ? "notMember" : isFenced ? "moving" : null);
       // A table that was rebuilt without its capture is found by the frozen definitions, and
       // copied again.
       if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0)
@@ -129,26 +129,26 @@ export class GuardedMember extends MemberState {
     return true;
   }
 
-  /** Guards on every declared table, which say this. Call inside a transaction. */
-  protected guard(reason: GuardReason | null): void {
-    keepGuards(this.sql, ...this.#guarded());
-    setGuard(this.sql, reason);
+  /** Write blocks on every declared table, which say this. Call inside a transaction. */
+  protected block(reason: WriteBlockReason | null): void {
+    keepWriteBlocks(this.sql, ...this.#blockedTables());
+    setWriteBlock(this.sql, reason);
   }
 
   /**
    * Refuses the user's writes from here on. Call inside a transaction. @throws EngineFault
-   * `storageFull` when a guard lacks and there is no room for it.
+   * `storageFull` when a write block lacks and there is no room for it.
    */
   protected shut(): void {
-    if (!this.hasRoomForGuards()) throw fullFault(this.self, NO_GUARDS, true);
-    this.guard("moving");
+    if (!this.hasRoomForWriteBlocks()) throw fullFault(this.self, NO_WRITE_BLOCKS, true);
+    this.block("moving");
   }
 
   /**
    * The declared tables, and those that point at one while rows are there: a target's belong to the
    * operation before it serves.
    */
-  #guarded(): [declared: string[], pointing: string[]] {
+  #blockedTables(): [declared: string[], pointing: string[]] {
     const declared = existingTables(this.sql, this.declared());
     const isPointedAt = this.membership.serving || this.moving?.isTarget === true;
     return [declared, isPointedAt ? pointingAt(this.sql, declared) : []];
@@ -157,9 +157,10 @@ export class GuardedMember extends MemberState {
   /**
    * A statement that makes a table or a trigger and finds no room would take the object with it.
    */
-  protected hasRoomForGuards(): boolean {
+  protected hasRoomForWriteBlocks(): boolean {
     return (
-      (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) || this.#hasRoom()
+      (isSchemaWhole(this.sql) && writeBlocksStand(this.sql, ...this.#blockedTables())) ||
+      this.#hasRoom()
     );
   }
 
@@ -265,9 +266,9 @@ export class GuardedMember extends MemberState {
     return this.options.checkKeys ?? "all";
   }
 
-  /** Has the guards of this life do what they say, whoever was there first. */
+  /** Has the write blocks of this life do what they say, whoever was there first. */
   protected arm(): void {
-    armGuards(this.sql);
+    armWriteBlocks(this.sql);
     this.#isArmed = true;
   }
 
@@ -275,8 +276,8 @@ export class GuardedMember extends MemberState {
     return this.options.specs.map(({ name }) => name);
   }
 
-  /** True when guards stand on this object: it owns nothing, or takes part in an operation. */
-  #isGuarded(): boolean {
+  /** True when writes may be blocked here: it owns nothing, or takes part in an operation. */
+  #isBlocked(): boolean {
     return !this.membership.serving || this.moving !== undefined;
   }
 

@@ -2,13 +2,13 @@
  * Triggers that keep the user's code from writing where a write would be lost, and the way for the
  * engine to write all the same.
  *
- * A guard is three triggers per declared table, and two per other table that points at one. They
- * abort only while two things hold:
+ * A write block is three triggers per declared table, and two per other table that points at one.
+ * They abort only while two things hold:
  *
  * | what                             | says                                                  | changed by                       |
  * |----------------------------------|-------------------------------------------------------|----------------------------------|
  * | the row of `shardctl_guard`      | why writes are refused, or that they are not          | the transaction that fences, …   |
- * | `legacy_alter_table` is on       | this life of the object has started: guards are armed | `armGuards`, once it has started |
+ * | `legacy_alter_table` is on       | this life of the object has started: they are armed   | `armWriteBlocks`, at its start   |
  *
  * So fencing is an update of one row, and a constructor writes freely: the setting belongs to the
  * connection to the database, which is new in every life of the object. Migrations run in the
@@ -17,18 +17,18 @@
  *
  * The engine writes inside `withoutTriggers`, which lifts every trigger of a table, the user's own
  * too (they must not fire for a moved row), and puts them back in the same transaction: a crash can
- * leave neither a missing guard nor a missing user trigger.
+ * leave neither a missing write block nor a missing user trigger.
  */
-import { GUARD_PREFIX, OWNED_PREFIX } from "../storage/schema.ts";
+import { WRITE_BLOCK_PREFIX, OWNED_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 
 /** Why a write is refused. The texts are part of the API: routers and tests look for the prefix. */
-export const GUARD_MESSAGES = {
+export const WRITE_BLOCK_MESSAGES = {
   moving: "shardctl: the namespace is being moved, nothing was written: retry in a moment",
   notMember:
     "shardctl: this object owns no part of the namespace, nothing was written: call through the router",
 } as const;
-export type GuardReason = keyof typeof GUARD_MESSAGES;
+export type WriteBlockReason = keyof typeof WRITE_BLOCK_MESSAGES;
 
 const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
 /** A row that goes points at nothing any more. */
@@ -37,63 +37,63 @@ const POINTING_EVENTS = ["INSERT", "UPDATE"] as const;
 const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
 /** SQL that is true once the object has started in this life. */
 export const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
-const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
+const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(WRITE_BLOCK_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(WRITE_BLOCK_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
 /**
- * Puts a guard on every table and takes every other away, also those of a table that was renamed,
- * and of a library whose guards always aborted. Changes nothing that is right. Call inside a
- * transaction.
+ * Puts a write block on every table and takes every other away, also those of a table that was
+ * renamed, and of a library whose write blocks always aborted. Changes nothing that is right. Call
+ * inside a transaction.
  *
  * `pointing` are tables that do not move and point at some that do: behind a fence, which rows will
  * leave is decided, and none may come that would point at one of them. Nor at those of a target
  * that does not serve yet: they may be taken back, or deleted at their source.
  */
-export function keepGuards(
+export function keepWriteBlocks(
   sql: Sql,
   tables: readonly string[],
   pointing: readonly string[] = [],
 ): void {
-  const { missing, wrong } = compareGuards(sql, tables, pointing);
+  const { missing, wrong } = compareWriteBlocks(sql, tables, pointing);
   for (const name of wrong) sql.run(`DROP TRIGGER ${quoteName(name)}`);
   for (const statement of missing) sql.run(statement);
 }
 
-/** True when `keepGuards` would make none. */
-export function guardsStand(
+/** True when `keepWriteBlocks` would make none. */
+export function writeBlocksStand(
   sql: Sql,
   tables: readonly string[],
   pointing: readonly string[],
 ): boolean {
-  return compareGuards(sql, tables, pointing).missing.length === 0;
+  return compareWriteBlocks(sql, tables, pointing).missing.length === 0;
 }
 
-/** The statements of guards that lack, and the names of those that must go. */
-function compareGuards(
+/** The statements of write blocks that lack, and the names of those that must go. */
+function compareWriteBlocks(
   sql: Sql,
   tables: readonly string[],
   pointing: readonly string[],
 ): { readonly missing: readonly string[]; readonly wrong: readonly string[] } {
   const triggers = [
-    ...guardTriggers(tables, EVENTS),
-    ...guardTriggers(pointing, POINTING_EVENTS),
+    ...writeBlockTriggers(tables, EVENTS),
+    ...writeBlockTriggers(pointing, POINTING_EVENTS),
     KEEP_ROW,
   ];
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   const wrong: string[] = [];
-  for (const { name, sql: found } of guardsOf(sql)) {
+  for (const { name, sql: found } of writeBlocksOf(sql)) {
     if (wanted.get(name) === found) wanted.delete(name);
     else wrong.push(name);
   }
   return { missing: [...wanted.values()], wrong };
 }
 
-/** Removes every guard. Idempotent. Call inside a transaction. */
-export function removeGuards(sql: Sql): void {
+/** Removes every write block. Idempotent. Call inside a transaction. */
+export function removeWriteBlocks(sql: Sql): void {
   keepTriggers(sql, () => false);
 }
 
-/** Removes the guards of an older library, which abort whatever the row says. */
-export function removeOldGuards(sql: Sql): void {
+/** Removes the write blocks of an older library, which abort whatever the row says. */
+export function removeOldWriteBlocks(sql: Sql): void {
   keepTriggers(
     sql,
     (trigger) =>
@@ -104,16 +104,18 @@ export function removeOldGuards(sql: Sql): void {
 /**
  * Refuses writes from here on, or with null no longer: one row, no DDL. Call inside a transaction.
  */
-export function setGuard(sql: Sql, reason: GuardReason | null): void {
+export function setWriteBlock(sql: Sql, reason: WriteBlockReason | null): void {
   sql.run("UPDATE shardctl_guard SET reason = ?1 WHERE reason <> ?1", reason ?? "");
 }
 
-/** Lets guards do what their row says, in this life of the object. Not part of a transaction. */
-export function armGuards(sql: Sql): void {
+/**
+ * Lets write blocks do what their row says, in this life of the object. Not part of a transaction.
+ */
+export function armWriteBlocks(sql: Sql): void {
   sql.run("PRAGMA legacy_alter_table = ON");
 }
 
-export function disarmGuards(sql: Sql): void {
+export function disarmWriteBlocks(sql: Sql): void {
   sql.run("PRAGMA legacy_alter_table = OFF");
 }
 
@@ -171,20 +173,20 @@ function liftTriggers<Value>(
 
 /**
  * One trigger more than an older library expects, which counts them: rolled back to, it takes none
- * of these for its own, and puts up guards that abort whatever the row says.
+ * of these for its own, and puts up write blocks that abort whatever the row says.
  */
 const KEEP_ROW = {
-  name: `${GUARD_PREFIX}row`,
-  sql: `CREATE TRIGGER ${quoteName(`${GUARD_PREFIX}row`)} BEFORE DELETE ON shardctl_guard BEGIN SELECT RAISE(ABORT, 'shardctl: the row of shardctl_guard stays'); END`,
+  name: `${WRITE_BLOCK_PREFIX}row`,
+  sql: `CREATE TRIGGER ${quoteName(`${WRITE_BLOCK_PREFIX}row`)} BEFORE DELETE ON shardctl_guard BEGIN SELECT RAISE(ABORT, 'shardctl: the row of shardctl_guard stays'); END`,
 };
 
-function guardTriggers(
+function writeBlockTriggers(
   tables: readonly string[],
   events: readonly string[],
 ): Pick<Trigger, "name" | "sql">[] {
   return tables.flatMap((table) =>
     events.map((event) => {
-      const name = `${GUARD_PREFIX}${event.toLowerCase()}_${table}`;
+      const name = `${WRITE_BLOCK_PREFIX}${event.toLowerCase()}_${table}`;
       const when = `BEFORE ${event} ON ${quoteName(table)} WHEN ${IS_CLOSED} AND ${IS_ARMED}`;
       return { name, sql: `CREATE TRIGGER ${quoteName(name)} ${when} BEGIN ${ABORT}; END` };
     }),
@@ -198,12 +200,12 @@ interface Trigger extends Record<string, string> {
 }
 
 function keepTriggers(sql: Sql, stays: (trigger: Trigger) => boolean): void {
-  for (const trigger of guardsOf(sql))
+  for (const trigger of writeBlocksOf(sql))
     if (!stays(trigger)) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
 }
 
-function guardsOf(sql: Sql): Trigger[] {
-  return triggersOf(sql).filter(({ name }) => name.startsWith(GUARD_PREFIX));
+function writeBlocksOf(sql: Sql): Trigger[] {
+  return triggersOf(sql).filter(({ name }) => name.startsWith(WRITE_BLOCK_PREFIX));
 }
 
 /** Every trigger of the database. */

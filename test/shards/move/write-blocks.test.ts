@@ -1,6 +1,6 @@
 /**
- * Guards by a row: armed in each life, and understood by the library of before, which knew only
- * guards that always abort.
+ * Write blocks by a row: armed in each life, and understood by the library of before, which knew
+ * only write blocks that always abort.
  */
 import { beforeEach, describe, expect, it } from "vitest";
 
@@ -8,13 +8,13 @@ import { freshHashLayout } from "../../../src/model/strategies/hash.ts";
 import { Host } from "../../../src/shards/host/host.ts";
 import { type Membership, writeMembership } from "../../../src/shards/member/membership.ts";
 import {
-  GUARD_MESSAGES,
-  armGuards,
-  keepGuards,
-  removeGuards,
-  setGuard,
+  WRITE_BLOCK_MESSAGES,
+  armWriteBlocks,
+  keepWriteBlocks,
+  removeWriteBlocks,
+  setWriteBlock,
   triggersOf,
-} from "../../../src/shards/move/guards.ts";
+} from "../../../src/shards/move/write-blocks.ts";
 import { ensureSchema } from "../../../src/shards/storage/schema.ts";
 import { Sql } from "../../../src/shards/storage/storage.ts";
 import type { SimStorage } from "../../sim/storage.ts";
@@ -32,11 +32,11 @@ beforeEach(() => {
   ensureSchema(sql);
 });
 
-/** The guards as the library of before made them. */
-function installOld(reason: keyof typeof GUARD_MESSAGES): void {
+/** The write blocks as the library of before made them. */
+function installOld(reason: keyof typeof WRITE_BLOCK_MESSAGES): void {
   for (const event of EVENTS)
     sql.run(
-      `CREATE TRIGGER "shardctl_guard_${event}_items" BEFORE ${event.toUpperCase()} ON "items" BEGIN SELECT RAISE(ABORT, '${GUARD_MESSAGES[reason]}'); END`,
+      `CREATE TRIGGER "shardctl_guard_${event}_items" BEFORE ${event.toUpperCase()} ON "items" BEGIN SELECT RAISE(ABORT, '${WRITE_BLOCK_MESSAGES[reason]}'); END`,
     );
 }
 
@@ -73,56 +73,56 @@ function open(changes: Partial<Membership> = {}): Host {
 
 describe("guards", () => {
   it("abort by what their row says, and only once they are armed", () => {
-    sql.transaction(() => keepGuards(sql, ["items"]));
-    setGuard(sql, "notMember");
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
+    setWriteBlock(sql, "notMember");
     sql.run("INSERT INTO items (id) VALUES ('by the constructor')");
-    armGuards(sql);
-    expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
-    expect(() => sql.run("UPDATE items SET grp = 'g'")).toThrow(GUARD_MESSAGES.notMember);
-    expect(() => sql.run("DELETE FROM items")).toThrow(GUARD_MESSAGES.notMember);
-    setGuard(sql, "moving");
-    expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.moving);
-    setGuard(sql, null);
+    armWriteBlocks(sql);
+    expect(() => sql.run(INSERT)).toThrow(WRITE_BLOCK_MESSAGES.notMember);
+    expect(() => sql.run("UPDATE items SET grp = 'g'")).toThrow(WRITE_BLOCK_MESSAGES.notMember);
+    expect(() => sql.run("DELETE FROM items")).toThrow(WRITE_BLOCK_MESSAGES.notMember);
+    setWriteBlock(sql, "moving");
+    expect(() => sql.run(INSERT)).toThrow(WRITE_BLOCK_MESSAGES.moving);
+    setWriteBlock(sql, null);
     sql.run(INSERT);
-    setGuard(sql, "moving");
+    setWriteBlock(sql, "moving");
     storage.flush();
     storage.discard();
     sql.run("INSERT INTO items (id) VALUES ('in the next life')");
   });
 
   it("follow no table that was renamed, and come back on one that was rebuilt", () => {
-    sql.transaction(() => keepGuards(sql, ["items"]));
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     const before = triggersOf(sql);
     sql.run("ALTER TABLE items RENAME TO old");
     sql.run("CREATE TABLE items (id TEXT PRIMARY KEY, grp TEXT)");
-    sql.transaction(() => keepGuards(sql, ["items"]));
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     expect(triggersOf(sql)).toEqual(before);
     sql.run("DROP TABLE items");
     sql.run("CREATE TABLE items (id TEXT PRIMARY KEY)");
-    sql.transaction(() => keepGuards(sql, ["items"]));
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     expect(triggersOf(sql)).toEqual(before);
     sql.run("DELETE FROM old");
   });
 
   it("that are right are left as they are", () => {
-    sql.transaction(() => keepGuards(sql, ["items"]));
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     const rows = (): unknown =>
       sql.rows("SELECT rowid, name FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid");
     const before = rows();
-    sql.transaction(() => keepGuards(sql, ["items"]));
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     expect(rows()).toEqual(before);
   });
 });
 
 describe("the library of before", () => {
   it("finds a number of guards that it takes for wrong, and puts up its own", () => {
-    sql.transaction(() => keepGuards(sql, ["items"]));
+    sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     const found = triggersOf(sql).filter(({ name }) => name.startsWith("shardctl_guard_"));
     expect(found.length).not.toBe(EVENTS.length);
     // As its `installGuards` does.
     for (const { name } of found) sql.run(`DROP TRIGGER "${name}"`);
     installOld("notMember");
-    expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
+    expect(() => sql.run(INSERT)).toThrow(WRITE_BLOCK_MESSAGES.notMember);
   });
 
   it("leaves guards that would abort a constructor: they are lifted when the host is made, and new ones come when it has ended", () => {
@@ -130,8 +130,8 @@ describe("the library of before", () => {
     const host = open();
     expect(host.member.beginStart()).toBe(true);
     sql.run("INSERT INTO items (id) VALUES ('by the constructor')");
-    void host.member.keepGuards();
-    expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
+    void host.member.keepWriteBlocks();
+    expect(() => sql.run(INSERT)).toThrow(WRITE_BLOCK_MESSAGES.notMember);
     const guards = triggersOf(sql).filter(({ name }) => name.startsWith("shardctl_guard_"));
     expect(guards.length).toBeGreaterThan(0);
     expect(guards.every((trigger) => trigger.sql.includes("shardctl_guard"))).toBe(true);
@@ -140,7 +140,7 @@ describe("the library of before", () => {
   it("leaves the rows of a retired member where they are: they are deleted, as they were meant to be", () => {
     sql.run(INSERT);
     const host = open({ retired: true });
-    void host.member.keepGuards();
+    void host.member.keepWriteBlocks();
     expect(host.member.count().tables).toMatchObject([{ rows: 1 }]);
     host.member.empty(1);
     expect(sql.rows("SELECT * FROM items")).toEqual([]);
@@ -152,24 +152,24 @@ describe("the library of before", () => {
     const host = open();
     sql.run("DROP TABLE IF EXISTS shardctl_guard");
     host.member.beginStart();
-    void host.member.keepGuards();
-    expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
+    void host.member.keepWriteBlocks();
+    expect(() => sql.run(INSERT)).toThrow(WRITE_BLOCK_MESSAGES.notMember);
   });
 });
 
 describe("a member that owns nothing", () => {
   it("is armed again by every message, whatever its own code has set", () => {
     const host = open();
-    void host.member.keepGuards();
+    void host.member.keepWriteBlocks();
     sql.run("PRAGMA legacy_alter_table = OFF");
-    void host.member.keepGuards();
-    expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
+    void host.member.keepWriteBlocks();
+    expect(() => sql.run(INSERT)).toThrow(WRITE_BLOCK_MESSAGES.notMember);
   });
 
   it("keeps what a stray writer stored, when it is emptied and when it is to be a target", () => {
     const host = open();
     sql.run(INSERT);
-    void host.member.keepGuards();
+    void host.member.keepWriteBlocks();
     host.member.empty(1);
     expect(sql.rows("SELECT id FROM items")).toEqual([{ id: "a" }]);
     const from = freshHashLayout("grp", 0, ["s-0", "s-1"]);
@@ -185,6 +185,6 @@ describe("a member that owns nothing", () => {
       rowsPerSecondMax: null,
     } as const;
     expect(() => host.member.prepare(request)).toThrow("already holds 1 rows that no layout names");
-    removeGuards(sql);
+    removeWriteBlocks(sql);
   });
 });
