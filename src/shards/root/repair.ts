@@ -4,7 +4,7 @@
  */
 import { canonicalJson } from "../../model/canonical.ts";
 import { diffRanges, type Move } from "../../model/layout/moves.ts";
-import type { Layout } from "../../model/layout/layout.ts";
+import { type Layout, shardName } from "../../model/layout/layout.ts";
 import { operationModeFor } from "../../model/operation-mode.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../model/repair.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
@@ -192,7 +192,11 @@ async function findMisplaced(
   return found.flat();
 }
 
-/** Asks the root, and everybody that somebody names, until nobody names a new one. */
+/**
+ * Asks the root, and everybody that somebody names, until nobody names a new one. A root that was
+ * restored may name nobody of the layout that it has lost: so the first shard that would follow
+ * each layout is asked too, and counts where there is one.
+ */
 async function hearAll(
   context: RepairContext,
   names: readonly string[],
@@ -200,12 +204,16 @@ async function hearAll(
   const { root, journal } = context;
   const answers = new Map<string, Answer>();
   const running = journal.running();
+  const { layout: registered } = journal.registry();
+  const guessed = new Set([nextShard(root, registered)]);
   let next = [
     root,
     ...names,
-    ...membersOf(journal.registry().layout, running?.from, running?.to),
+    ...membersOf(registered, running?.from, running?.to),
     ...journal.chores().map(({ member }) => member),
+    ...guessed,
   ];
+  const named = new Set(next.filter((name) => !guessed.has(name)));
   while (next.length > 0) {
     const asked = [...new Set(next)].filter((name) => !answers.has(name)).toSorted();
     const found: string[] = [];
@@ -215,15 +223,32 @@ async function hearAll(
         answers.set(member, answer);
         if (typeof answer !== "object" || !answer.isStored) return;
         const { layout, moving, trouble } = answer;
-        found.push(
+        const told = [
           ...membersOf(layout, moving?.from, moving?.to),
           ...(trouble?.by ? [trouble.by] : []),
-        );
+        ];
+        told.forEach((name) => named.add(name));
+        const after = nextShard(root, layout);
+        guessed.add(after);
+        found.push(...told, after);
       });
     }
     next = found.filter((name) => !answers.has(name));
   }
-  return new Map([...answers].toSorted(([left], [right]) => (left < right ? -1 : 1)));
+  const isMadeUp = ([name, answer]: readonly [string, Answer]): boolean =>
+    guessed.has(name) &&
+    !named.has(name) &&
+    (answer === "knowsNothing" || (typeof answer === "object" && !answer.isStored));
+  return new Map(
+    [...answers]
+      .filter((entry) => !isMadeUp(entry))
+      .toSorted(([left], [right]) => (left < right ? -1 : 1)),
+  );
+}
+
+/** The first shard of the next layout whose members are all new. */
+function nextShard(root: string, { kind, generation }: Layout): string {
+  return shardName(root, kind === "none" ? generation : generation + 1, 0);
 }
 
 async function ask(context: RepairContext, member: string, layout: Layout | null): Promise<Answer> {

@@ -205,6 +205,26 @@ describe("the root of a namespace that is being sharded", () => {
     expect((await world.operate("unshard")).state).toBe("completed");
     expect(await world.list()).toStrictEqual(IDS);
   });
+
+  it("finds the shards that it has forgotten by the names that they must have", async () => {
+    const world = await open();
+    await world.operate("shard");
+    await world.start("rekey");
+    await world.run(() => world.step === "copy", 60_000);
+    const before = await world.snapshot();
+    await world.run(() => !world.isRunning, 60_000);
+    await world.operate("unshard");
+    await world.operate("shard");
+    // Nobody that it remembers has heard of the last two layouts.
+    world.restore(ROOT, before);
+    await world.list();
+    await world.pass(60_000);
+    const plan = await world.planRepair();
+    expect(plan.losses).toStrictEqual([]);
+    await world.repair();
+    await world.run(() => !world.isRunning, 15 * 60_000);
+    expect(await world.list()).toStrictEqual(IDS);
+  });
 });
 
 describe("what is left of an operation", () => {
