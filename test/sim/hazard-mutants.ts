@@ -19,6 +19,18 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "late-children-stay",
+    needs: "hasDeploys",
+    rule: "what a deploy lets point at rows that leave behind a commit goes with them",
+    edits: [
+      {
+        file: "shards/member/delete-moved.ts",
+        find: "cascadeLate(sql, table.name, present, keys, moved);",
+        replace: "",
+      },
+    ],
+  },
+  {
     name: "retired-rows-left-in-place",
     needs: "hasDeploys",
     rule: "rows of a retired member lie out of the way of migrations",
@@ -327,6 +339,18 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
         replace: "",
       },
       { file: "shards/member/proven-member.ts", find: "if (!lost) return;", replace: "return;" },
+    ],
+  },
+  {
+    name: "repair-guesses-nobody",
+    needs: "hasSetbacks",
+    rule: "repair-proves: the first shard that would follow a layout is asked too",
+    edits: [
+      {
+        file: "shards/root/repair.ts",
+        find: 'return shardName(root, kind === "none" ? generation : generation + 1, 0);',
+        replace: 'return kind === "none" && generation < 0 ? shardName(root, 0, 0) : root;',
+      },
     ],
   },
   {

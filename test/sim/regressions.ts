@@ -99,6 +99,18 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "rows of a root that went back to before a cutover kept it from taking any again",
   },
   {
+    seed: 1_099,
+    mutant: "late-children-stay",
+    reason:
+      "a deploy behind a commit made labels of items that were then deleted as moved, and no operation was possible any more",
+  },
+  {
+    seed: 1_416,
+    mutant: "repair-guesses-nobody",
+    reason:
+      "a root went back to before two operations, and its repair asked none of the shards that had the rows",
+  },
+  {
     seed: 1_822,
     mutant: "cancel-hears-nobody",
     reason:

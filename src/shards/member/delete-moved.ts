@@ -3,6 +3,7 @@
  * names them: exactly those that the target has now. Children go before parents.
  */
 import type { MoveRange } from "../../model/layout/move-range.ts";
+import { cascadeLate } from "../move/cascade-late.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import type { MovePlan } from "../move/move-plan.ts";
 import type { StagedKeysReply } from "../protocol/messages.ts";
@@ -19,6 +20,7 @@ export async function deleteMoved(
 ): Promise<void> {
   const { sql } = member;
   const { operation } = plan.moving;
+  const moved = plan.tables.map((moving) => moving.table.name);
   for (const { table } of plan.tables.toReversed()) {
     let after: string | null = null;
     do {
@@ -36,7 +38,11 @@ export async function deleteMoved(
       // away.
       const present = presentTable(sql, table);
       const remove = (): void => {
-        if (present) lendTriggerRoom(sql, () => deleteKeys(sql, table.name, present, keys));
+        if (!present) return;
+        lendTriggerRoom(sql, () => {
+          cascadeLate(sql, table.name, present, keys, moved);
+          deleteKeys(sql, table.name, present, keys);
+        });
       };
       if (present) await member.foreignKeys.off(() => change(remove));
       after = page.after;

@@ -10,6 +10,8 @@ export interface Reference {
   readonly table: string;
   readonly parent: string;
   readonly columns: readonly { readonly child: string; readonly key: string }[];
+  /** In SQLite's words: `CASCADE`, `SET NULL`, `SET DEFAULT`, `RESTRICT` or `NO ACTION`. */
+  readonly onDelete: string;
 }
 
 export function referencesOf(sql: Sql, table: string): Reference[] {
@@ -19,6 +21,7 @@ export function referencesOf(sql: Sql, table: string): Reference[] {
     table: string;
     from: string;
     to: string | null;
+    on_delete: string;
   }>(`PRAGMA foreign_key_list(${quoteName(table)})`);
   return [...new Set(found.map(({ id }) => id))].map((id) => {
     const parts = found
@@ -32,6 +35,7 @@ export function referencesOf(sql: Sql, table: string): Reference[] {
     return {
       table,
       parent,
+      onDelete: parts[0]?.on_delete ?? "NO ACTION",
       columns: parts.map(({ from, to, seq }) => ({
         child: from,
         key: to ?? primaryKey[seq]?.name ?? "rowid",
@@ -106,10 +110,10 @@ export function isSameName(left: string, right: string): boolean {
 }
 
 /**
- * An expression has no affinity of its own: the parent's affinity and collation decide, as for the
- * key itself.
+ * SQL that is true when the row under `child` points at the one under `parent`. An expression has
+ * no affinity of its own: the parent's affinity and collation decide, as for the key itself.
  */
-function isParent(columns: Reference["columns"], parent: string, child: string): string {
+export function isParent(columns: Reference["columns"], parent: string, child: string): string {
   return columns
     .map((column) => `${parent}.${quoteName(column.key)} = +${child}.${quoteName(column.child)}`)
     .join(" AND ");
