@@ -279,7 +279,8 @@ function checkObject(
   if (!isMember && membership?.serving) world.violate(`${name} is no member but serves`);
   if (!isMember && membership && !refusesWrites(storage, guards.length))
     world.violate(`${name} is no member but takes writes`);
-  checkDirectory(world, object, layout, isMember);
+  // As with retired tables: they are part of what the lost journal would have had dropped.
+  if (isMember || !registry.isRepaired) checkDirectory(world, object, layout, isMember);
 }
 
 /**
