@@ -15,7 +15,8 @@ import { markingPeers } from "./member/running-calls.ts";
 import { chainBelow } from "./platform/call-context.ts";
 import { FanOut } from "./client/fan-out.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
-import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts";
+import type { ReplyTo, RouterRequest } from "./protocol/messages.ts";
+import type { LayoutReply } from "./protocol/replies.ts";
 import {
   type QueryShards,
   type QueryShardsResult,

@@ -12,7 +12,7 @@ import {
   type ProtocolReply,
 } from "../../src/model/wire/protocol.ts";
 import { LayoutView } from "../../src/shards/client/layout-view.ts";
-import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
+import type { LayoutReply } from "../../src/shards/protocol/replies.ts";
 import { ShardedObject } from "../../src/shards/index.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { type Router, connect } from "../../src/shards/router.ts";

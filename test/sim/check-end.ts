@@ -279,8 +279,7 @@ function checkObject(
   if (!isMember && membership?.serving) world.violate(`${name} is no member but serves`);
   if (!isMember && membership && !refusesWrites(storage, guards.length))
     world.violate(`${name} is no member but takes writes`);
-  // As with retired tables: they are part of what the lost journal would have had dropped.
-  if (isMember || !registry.isRepaired) checkDirectory(world, object, layout, isMember);
+  checkDirectory(world, object, registry, isMember);
 }
 
 /**
@@ -332,7 +331,14 @@ function checkPins(world: World, { name, storage }: SimObject): void {
     world.violate(`${name} has pins without their item: ${JSON.stringify(dangling)}`);
 }
 
-function checkDirectory(world: World, object: SimObject, layout: Layout, isMember: boolean): void {
+function checkDirectory(
+  world: World,
+  object: SimObject,
+  { layout, isRepaired }: Registry,
+  isMember: boolean,
+): void {
+  // As with retired tables: they are part of what the lost journal would have had dropped.
+  if (!isMember && isRepaired) return;
   const rows = object.storage.peek("SELECT table_name, id, owner FROM shardctl_directory");
   if (layout.kind !== "roundRobin" || !isMember) {
     if (rows.length > 0 && !(isMember && layout.kind !== "roundRobin"))

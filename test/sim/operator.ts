@@ -19,7 +19,8 @@ import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/proto
 import { SLOT_COUNT } from "../../src/model/layout/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
 import { freshRangeLayout } from "../../src/model/strategies/range.ts";
-import type { LayoutReply, MemberRequest, ReplyTo } from "../../src/shards/protocol/messages.ts";
+import type { MemberRequest, ReplyTo } from "../../src/shards/protocol/messages.ts";
+import type { LayoutReply } from "../../src/shards/protocol/replies.ts";
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Random } from "./random.ts";
 import { LONG_PAUSE_MS, type OperatorStep, type PauseStep, type Scenario } from "./scenario.ts";

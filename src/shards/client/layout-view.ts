@@ -10,7 +10,8 @@ import { directoryMember, hasKeyedDirectory } from "../../model/layout/directory
 import type { Layout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
-import type { Ask, CallMode, Claim, QueryReply, RouterRequest } from "../protocol/messages.ts";
+import type { Ask, CallMode, Claim, RouterRequest } from "../protocol/messages.ts";
+import type { QueryReply } from "../protocol/replies.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 
 /** A call of a method on one member. */

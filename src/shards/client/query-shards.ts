@@ -1,6 +1,6 @@
 /** Merges the answers of all shards to one query into one answer. Pure. */
 import { type KeyInput, compareKeys, toKey } from "../../model/layout/key.ts";
-import type { QueryReply } from "../protocol/messages.ts";
+import type { QueryReply } from "../protocol/replies.ts";
 import type { SqlRow, SqlValue } from "../storage/storage.ts";
 
 export type Aggregation = "merge" | "concat" | "sum" | "count" | "avg";

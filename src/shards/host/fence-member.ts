@@ -5,7 +5,8 @@
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
 import { sentFloors } from "../move/recopy.ts";
-import type { FenceReply, Message } from "../protocol/messages.ts";
+import type { Message } from "../protocol/messages.ts";
+import type { FenceReply } from "../protocol/replies.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { refused } from "../protocol/refused-error.ts";
 import type { Sql } from "../storage/storage.ts";

@@ -5,7 +5,7 @@
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import type { ResolveReply } from "../protocol/messages.ts";
+import type { ResolveReply } from "../protocol/replies.ts";
 
 /** Fenced members ask the root again after this time. */
 const RESOLVE_MS = 2_000;

@@ -6,7 +6,7 @@
  * Beside a routed call, which does not wait for it: a namespace that nobody calls sends nothing.
  */
 import type { Member } from "../member/member.ts";
-import type { LayoutReply, ResolveReply } from "../protocol/messages.ts";
+import type { LayoutReply, ResolveReply } from "../protocol/replies.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 
 /** Milliseconds between two words of a member to its root, which may go back in any moment. */

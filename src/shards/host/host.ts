@@ -27,16 +27,8 @@ import { distributeRows } from "../member/distribute.ts";
 import { EngineAlarm } from "./engine-alarm.ts";
 import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
-import type {
-  Ask,
-  CountReply,
-  LayoutReply,
-  MemberRequest,
-  MessageKind,
-  ReplyTo,
-  ResolveReply,
-  Trouble,
-} from "../protocol/messages.ts";
+import type { Ask, MemberRequest, MessageKind, ReplyTo } from "../protocol/messages.ts";
+import type { CountReply, LayoutReply, ResolveReply, Trouble } from "../protocol/replies.ts";
 import { INTRODUCES, AFTER_COMMIT, USERS_OWN, ANSWERED_IN_TROUBLE } from "./message-kinds.ts";
 import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";

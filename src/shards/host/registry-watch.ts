@@ -8,7 +8,8 @@
  */
 import type { ProtocolFailure } from "../../model/wire/protocol-failure.ts";
 import type { Member } from "../member/member.ts";
-import type { LayoutReply, MemberRequest, Message, ResolveReply } from "../protocol/messages.ts";
+import type { MemberRequest, Message } from "../protocol/messages.ts";
+import type { LayoutReply, ResolveReply } from "../protocol/replies.ts";
 import type { RefusedError } from "../protocol/refused-error.ts";
 import type { Root } from "../root/root.ts";
 

@@ -18,7 +18,7 @@ import type { Chain } from "../../model/wire/protocol.ts";
 import { type Result, failure, success } from "../../model/result.ts";
 import { type Hold, holdStands, isOlder, waitsUntil } from "./hold.ts";
 import type { Member } from "./member.ts";
-import type { RunningState } from "../protocol/messages.ts";
+import type { RunningState } from "../protocol/replies.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { RunningCalls } from "./running-calls.ts";
 import { explainWrongKey } from "./wrong-key.ts";

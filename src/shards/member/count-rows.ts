@@ -1,5 +1,5 @@
 /** Counts the rows of tables, and the bytes of their values. Reads every row. */
-import type { TableCount } from "../protocol/messages.ts";
+import type { TableCount } from "../protocol/replies.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import type { Table } from "../storage/tables.ts";

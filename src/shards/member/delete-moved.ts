@@ -6,7 +6,7 @@ import type { MoveRange } from "../../model/layout/move-range.ts";
 import { cascadeLate } from "../move/cascade-late.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import type { MovePlan } from "../move/move-plan.ts";
-import type { StagedKeysReply } from "../protocol/messages.ts";
+import type { StagedKeysReply } from "../protocol/replies.ts";
 import { lendTriggerRoom } from "../storage/reserve.ts";
 import { presentTable } from "../storage/tables.ts";
 import type { ProvenMember } from "./proven-member.ts";

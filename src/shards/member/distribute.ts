@@ -12,7 +12,7 @@ import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../model/live.ts";
 import { slotOf } from "../../model/layout/slots.ts";
-import type { DistributeReply } from "../protocol/messages.ts";
+import type { DistributeReply } from "../protocol/replies.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
 import type { MemberRows } from "../move/stray-rows.ts";
 import { primaryKeyOrder, rowBytes } from "../storage/row-codec.ts";

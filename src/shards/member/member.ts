@@ -18,15 +18,14 @@ import { removeWriteBlocks, setWriteBlock, spoilFence } from "../move/write-bloc
 import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
 import { type Moving, isCheckedFor } from "../move/moving.ts";
 import { ProvenMember } from "./proven-member.ts";
+import type { Activation, Message } from "../protocol/messages.ts";
 import type {
-  Activation,
   CountReply,
   MendReply,
-  Message,
   PrepareReply,
   RecopyReply,
   TableRows,
-} from "../protocol/messages.ts";
+} from "../protocol/replies.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";

@@ -9,7 +9,7 @@ import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Moving } from "../move/moving.ts";
 import { forgetLives } from "../move/lives-of-sources.ts";
 import { forgetStored } from "../move/stored-pages.ts";
-import type { Trouble } from "../protocol/messages.ts";
+import type { Trouble } from "../protocol/replies.ts";
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 

@@ -9,14 +9,9 @@ import { missesPages, wentBack } from "../move/receive.ts";
 import { setWriteBlock } from "../move/write-blocks.ts";
 import { countStrays } from "../move/stray-rows.ts";
 import type { Moving } from "../move/moving.ts";
-import type {
-  KnownState,
-  Message,
-  PageFloor,
-  TestifiedMove,
-  Testimony,
-  Trouble,
-} from "../protocol/messages.ts";
+import type { Message } from "../protocol/messages.ts";
+import type { PageFloor } from "../protocol/terms.ts";
+import type { KnownState, TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { spendReserve } from "../storage/reserve.ts";

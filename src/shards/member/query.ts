@@ -1,5 +1,5 @@
 /** One query on one member, which reads only: see `read-only.ts`. */
-import type { QueryReply } from "../protocol/messages.ts";
+import type { QueryReply } from "../protocol/replies.ts";
 import { refused } from "../protocol/refused-error.ts";
 import type { Sql, SqlRow } from "../storage/storage.ts";
 import { requireRead } from "./read-only.ts";

@@ -8,7 +8,7 @@
  * costs the attempt.
  */
 import type { Chain } from "../../model/wire/protocol.ts";
-import type { RunningState } from "../protocol/messages.ts";
+import type { RunningState } from "../protocol/replies.ts";
 import type { Peers } from "../protocol/peers.ts";
 
 /** Members that a mark names. */

@@ -8,7 +8,8 @@
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { capturedCount } from "./capture.ts";
 import { deliver } from "./deliver.ts";
-import type { Ask, DrainReply } from "../protocol/messages.ts";
+import type { Ask } from "../protocol/messages.ts";
+import type { DrainReply } from "../protocol/replies.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { within } from "../protocol/within.ts";
 import { type MovePlan, type MoveTable, forgetDealt } from "./move-plan.ts";

@@ -8,7 +8,7 @@
  * shard key itself.
  */
 import { type MoveRange, rangeContains } from "../../model/layout/move-range.ts";
-import type { StagedKeysReply } from "../protocol/messages.ts";
+import type { StagedKeysReply } from "../protocol/replies.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { primaryKeyMatches } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";

@@ -6,7 +6,7 @@ import { withoutTriggers } from "./write-blocks.ts";
 import { dropChecked } from "./late-rows.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { createStagingOf } from "./staging.ts";
-import type { PageFloor } from "../protocol/messages.ts";
+import type { PageFloor } from "../protocol/terms.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 
 /**

@@ -5,7 +5,8 @@
  * Nothing here writes a row: `store-rows.ts` stages them, `promote.ts` makes them live.
  */
 import type { MoveRange } from "../../model/layout/move-range.ts";
-import type { ChunksReply, Message, StagedKeysReply } from "../protocol/messages.ts";
+import type { Message } from "../protocol/messages.ts";
+import type { ChunksReply, StagedKeysReply } from "../protocol/replies.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import {

@@ -8,7 +8,7 @@ import type { Key } from "../../model/layout/key.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
-import type { TableRows } from "../protocol/messages.ts";
+import type { TableRows } from "../protocol/replies.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { ASIDE_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, textOf } from "../storage/storage.ts";

@@ -8,7 +8,7 @@
  * while it is prepared. The definitions cannot change afterwards: see `schemaText`.
  */
 import { EngineFault } from "../storage/faults.ts";
-import type { PrepareReply, UniqueRule } from "../protocol/messages.ts";
+import type { PrepareReply, UniqueRule } from "../protocol/replies.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, primaryKeyDefinition } from "../storage/tables.ts";
 

@@ -10,7 +10,7 @@
  */
 import { check, deliver } from "./deliver.ts";
 import { drainMeanwhile } from "./drain.ts";
-import type { OutgoingCount, WalkReply } from "../protocol/messages.ts";
+import type { OutgoingCount, WalkReply } from "../protocol/replies.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
 import { inPlainForm } from "../storage/row-codec.ts";
 import type { SourceContext } from "./source-context.ts";

@@ -5,7 +5,8 @@
 import type { Distribution, DistributionRequest, MemberStatus } from "../../model/live.ts";
 import { messageOf } from "../storage/faults.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
-import type { Ask, DistributeReply, TableCount, Trouble } from "../protocol/messages.ts";
+import type { Ask } from "../protocol/messages.ts";
+import type { DistributeReply, TableCount, Trouble } from "../protocol/replies.ts";
 import type { Runtime } from "../storage/storage.ts";
 
 /** Rows up to which a distribution reads every row. */

@@ -7,7 +7,7 @@ import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
-import type { PageFloor } from "../protocol/messages.ts";
+import type { PageFloor } from "../protocol/terms.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 import type { Fenced } from "./raise-fence.ts";
 import { incomingOf, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";

@@ -15,7 +15,9 @@
  * it stays busy. That costs the attempt. Calls then go on for longer than they were kept waiting,
  * so that whoever has waited is through before anybody is held again.
  */
-import type { FenceReply, Message, PageFloor, RunningState } from "../protocol/messages.ts";
+import type { Message } from "../protocol/messages.ts";
+import type { PageFloor } from "../protocol/terms.ts";
+import type { FenceReply, RunningState } from "../protocol/replies.ts";
 import type { FenceAttempt, FencedContext } from "./attempt.ts";
 import { each } from "./each.ts";
 import { requireCurrent } from "./progress.ts";

@@ -7,7 +7,7 @@
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import type { Disorder, RepairStep } from "../../model/repair.ts";
-import type { TableRows, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
+import type { TableRows, TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 
 /** The answer of an object; `silent` when there was none. */

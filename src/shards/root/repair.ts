@@ -9,7 +9,7 @@ import { operationModeFor } from "../../model/operation-mode.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../model/repair.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
-import type { KnownState, TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
+import type { KnownState, TableRows, TestifiedMove, Testimony } from "../protocol/replies.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
 import type { DriverContext } from "./progress.ts";

@@ -17,7 +17,8 @@ import type { OperationFault, OperationStatus, StartOperation } from "../../mode
 import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../../model/repair.ts";
 import { type Result, failure, success } from "../../model/result.ts";
-import type { Ask, MemberRequest, Trouble } from "../protocol/messages.ts";
+import type { Ask, MemberRequest } from "../protocol/messages.ts";
+import type { Trouble } from "../protocol/replies.ts";
 import { doChores } from "./chores.ts";
 import {
   type MemberCount,

@@ -4,7 +4,7 @@
  */
 import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
-import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/messages.ts";
+import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/replies.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";

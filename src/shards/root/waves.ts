@@ -10,7 +10,7 @@ import { intersectRanges } from "../../model/layout/move-range.ts";
 import { type Move, applyMoves, diffRanges } from "../../model/layout/moves.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, WAVE_SPAN_MAX } from "./operation-record.ts";
-import type { ChunksReply } from "../protocol/messages.ts";
+import type { ChunksReply } from "../protocol/replies.ts";
 
 /** The pause of a cutover that waves are sized for. */
 const PAUSE_MS_GOAL = 100;

@@ -4,11 +4,8 @@
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import { refusal } from "../../../src/model/wire/protocol-failure.ts";
-import type {
-  Message,
-  MemberRequest,
-  RunningState,
-} from "../../../src/shards/protocol/messages.ts";
+import type { Message, MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { RunningState } from "../../../src/shards/protocol/replies.ts";
 import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
 import { addPause } from "../../../src/shards/root/attempt.ts";
 import { pauseAfter, planRound } from "../../../src/shards/root/raise-fence.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
-import type { Testimony } from "../../../src/shards/protocol/messages.ts";
+import type { Testimony } from "../../../src/shards/protocol/replies.ts";
 import {
   type Answer,
   type RepairFacts,

@@ -9,7 +9,8 @@ import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/mod
 import { type HashLayout, shardNames } from "../../../src/model/layout/layout.ts";
 import { PROTOCOL_VERSION } from "../../../src/model/wire/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
-import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { LayoutReply } from "../../../src/shards/protocol/replies.ts";
 import type { FakeRuntime } from "../support/fake-runtime.ts";
 import { type FakeShop, createShop } from "../support/fake-shop.ts";
 

@@ -7,7 +7,8 @@ import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
-import type { PrepareReply, RowsPart } from "../../../src/shards/protocol/messages.ts";
+import type { RowsPart } from "../../../src/shards/protocol/messages.ts";
+import type { PrepareReply } from "../../../src/shards/protocol/replies.ts";
 import { connect } from "../../../src/shards/router.ts";
 import { refusal } from "../../support/refusal.ts";
 import type { ShardsEnv, Things } from "../../support/shards-worker.ts";

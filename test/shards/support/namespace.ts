@@ -21,7 +21,8 @@ import {
 } from "../../../src/model/operation.ts";
 import type { ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
-import type { LayoutReply, MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
+import type { MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
+import type { LayoutReply } from "../../../src/shards/protocol/replies.ts";
 import type { ShardHost } from "../../../src/shards/index.ts";
 
 /** Polls of one operation; with the pause in between, about a minute. */
