@@ -250,7 +250,7 @@ function checkObject(
   isMember: boolean,
   hasRun: boolean,
 ): void {
-  const { layout, epoch } = registry;
+  const { epoch } = registry;
   const { name, storage } = object;
   const left = storage
     .peek(
