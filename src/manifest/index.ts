@@ -33,5 +33,6 @@ export {
   type ParsedManifests,
   parseManifests,
 } from "./parse-manifests.ts";
+export { NoAnswer, type ReadSet, type SetReader, type SetRequest, readSet } from "./read-set.ts";
 export { DEFAULT_NAMESPACE_SCHEMA, type RenderOptions, renderManifest } from "./render-manifest.ts";
 export type { DesiredState, NamespaceSpec, Policy, SourcePosition, Window } from "../model/spec.ts";
