@@ -5,6 +5,7 @@
 import { compareText } from "../model/compare-text.ts";
 import { formatPath, quoteText } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";
+import { normalizeName } from "./normalize-name.ts";
 import { type Declaration, specPath } from "./read-declaration.ts";
 import { suggestWord } from "./suggest.ts";
 import { errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";
@@ -26,11 +27,14 @@ export function checkSet(
 ): ManifestError[] {
   const errors: ManifestError[] = [];
   const byName = new Map<string, Named>();
+  const byForm = new Map<string, Named>();
   for (const declaration of declarations) {
     if (!isNamed(declaration)) continue;
-    const first = byName.get(declaration.name);
-    if (first === undefined) byName.set(declaration.name, declaration);
-    else errors.push(duplicateError(first, declaration));
+    const first = byForm.get(normalizeName(declaration.name));
+    if (first === undefined) {
+      byName.set(declaration.name, declaration);
+      byForm.set(normalizeName(declaration.name), declaration);
+    } else errors.push(duplicateError(first, declaration));
   }
   const isComplete = complete && declarations.every(isNamed);
   const names = [...byName.keys()];
@@ -65,7 +69,9 @@ function nameOffset(declaration: Declaration): number {
 function duplicateError(first: Named, second: Named): ManifestError {
   const { file, placeAt } = first.document;
   const place = `${file}:${placeAt(nameOffset(first)).line}`;
-  const message = `The namespace ${quoteText(second.name)} is already declared at ${place}. Keep one of the two.`;
+  const form =
+    first.name === second.name ? "" : " in another form of Unicode, which people cannot tell apart";
+  const message = `The namespace ${quoteText(second.name)} is already declared at ${place}${form}. Keep one of the two.`;
   return errorAt(second.document, nameOffset(second), "duplicateNamespace", message);
 }
 

@@ -25,6 +25,12 @@ export {
   NESTING_MAX,
   type SourcePlace,
 } from "./manifest-error.ts";
+export {
+  type DesiredFault,
+  checkNamespace,
+  environmentFault,
+  findRepeatedNames,
+} from "./check-desired.ts";
 export { CONFIG_KIND, configSchema } from "./config-schema.ts";
 export { API_VERSION, NAMESPACE_KIND, namespaceSchema } from "./namespace-schema.ts";
 export {

@@ -1,5 +1,6 @@
 /**
- * Holds reading to its budget, in tokens: of every shape that is hard on a parser, and of what is valid.
+ * Holds reading to its budget in tokens, of every shape that is hard on a parser, and of what is
+ * valid.
  */
 import { describe, expect, it } from "vitest";
 
