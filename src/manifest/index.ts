@@ -25,12 +25,6 @@ export {
   NESTING_MAX,
   type SourcePlace,
 } from "./manifest-error.ts";
-export {
-  type DesiredFault,
-  checkNamespace,
-  environmentFault,
-  findRepeatedNames,
-} from "./check-desired.ts";
 export { CONFIG_KIND, configSchema } from "./config-schema.ts";
 export { API_VERSION, NAMESPACE_KIND, namespaceSchema } from "./namespace-schema.ts";
 export {
@@ -39,6 +33,5 @@ export {
   type ParsedManifests,
   parseManifests,
 } from "./parse-manifests.ts";
-export { NoAnswer, type ReadSet, type SetReader, type SetRequest, readSet } from "./read-set.ts";
 export { DEFAULT_NAMESPACE_SCHEMA, type RenderOptions, renderManifest } from "./render-manifest.ts";
 export type { DesiredState, NamespaceSpec, Policy, SourcePosition, Window } from "../model/spec.ts";

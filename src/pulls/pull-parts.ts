@@ -3,7 +3,7 @@
  * by itself.
  */
 import type { BlobCache } from "../github/find-manifests.ts";
-import type { SetReader } from "../manifest/index.ts";
+import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { PullReviews } from "../reviews/pull-reviews.ts";

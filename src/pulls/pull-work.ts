@@ -8,7 +8,7 @@
 import type { Run } from "../model/api.ts";
 import type { GithubResult, GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
-import { NoAnswer, type SetReader } from "../manifest/index.ts";
+import { NoAnswer, type SetReader } from "../manifest/read-set.ts";
 import { logError, logEvent } from "../log.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "./tasks-store.ts";

@@ -9,7 +9,8 @@
 import { type BlobCache, findManifests, type FoundFile } from "../github/find-manifests.ts";
 import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
 import type { GithubSettings } from "../github/settings.ts";
-import { type ManifestError, NoAnswer, type SetReader } from "../manifest/index.ts";
+import type { ManifestError } from "../manifest/index.ts";
+import { NoAnswer, type SetReader } from "../manifest/read-set.ts";
 import { sha256Hex } from "../model/canonical.ts";
 import type { AppliedState } from "../runs/plan-book.ts";
 import type { ManifestReading, ManifestSource } from "./ports.ts";

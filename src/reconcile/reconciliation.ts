@@ -24,7 +24,7 @@ import type { PlanBook } from "../runs/plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { RunBook } from "../runs/run-book.ts";
 import type { RunStarts } from "../runs/start-runs.ts";
-import type { SetReader } from "../manifest/index.ts";
+import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";

@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 
-import { checkNamespace, environmentFault, findRepeatedNames } from "../manifest/index.ts";
+import { checkNamespace, environmentFault, findRepeatedNames } from "../manifest/check-desired.ts";
 import type { ApplyRequest, PlanRequest } from "../model/api.ts";
 import { GUARDS } from "../model/plan.ts";
 import type { ReleaseRequest, ReviewRequest } from "../model/review.ts";

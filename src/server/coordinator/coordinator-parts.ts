@@ -16,7 +16,7 @@
  */
 import { watchRegistries } from "../../live/watch-registries.ts";
 import type { Run } from "../../model/api.ts";
-import type { SetReader } from "../../manifest/index.ts";
+import type { SetReader } from "../../manifest/read-set.ts";
 import type { GithubReader, GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { AlarmClock } from "./alarm-clock.ts";

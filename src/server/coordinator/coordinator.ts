@@ -14,7 +14,7 @@ import { DurableObject } from "cloudflare:workers";
 
 import type { Result } from "../../model/result.ts";
 import type { GithubReader, GithubWriter } from "../../github/port.ts";
-import { readSet, type SetRequest } from "../../manifest/index.ts";
+import { readSet, type SetRequest } from "../../manifest/read-set.ts";
 import { createObjectAccess } from "../../live/durable-object.ts";
 import { logError } from "../../log.ts";
 import type { Settings } from "../settings.ts";

@@ -2,7 +2,12 @@
  * Reads manifests in an object of its own: it has the coordinator's class and binding, holds no
  * state, and may die of what it is given without taking a run along.
  */
-import { NoAnswer, type ReadSet, type SetReader, type SetRequest } from "../../manifest/index.ts";
+import {
+  NoAnswer,
+  type ReadSet,
+  type SetReader,
+  type SetRequest,
+} from "../../manifest/read-set.ts";
 
 /** The name of the object that reads. */
 export const READER_NAME = "manifests";

@@ -7,8 +7,8 @@
  * read, time, the growth of memory, and the first error. It ends with 1 when more tokens were read
  * than allowed. Times are for people: nothing is judged by them.
  */
-import { readSet } from "../../../src/manifest/index.ts";
 import { FILE_TOKENS_MAX, STRANGER_TOKENS_MAX } from "../../../src/manifest/manifest-error.ts";
+import { readSet } from "../../../src/manifest/read-set.ts";
 import { readYaml } from "../../../src/manifest/read-yaml.ts";
 import { LENGTHS, SHAPES } from "./shapes.ts";
 
