@@ -53,14 +53,13 @@ function chooseTokens(
       "Use https. http is for this machine only.",
     );
   if (isHere || !isEndpointOfRepository) return token;
-  const { advice, take } = token.value;
   return {
     ok: true,
     value: {
-      advice,
+      advice: token.value.advice,
       async take() {
         const trusted = await requireTrust(session, endpoint, tokenVariable);
-        return trusted.ok ? take() : trusted;
+        return trusted.ok ? token.value.take() : trusted;
       },
     },
   };

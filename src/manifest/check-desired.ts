@@ -2,6 +2,8 @@
  * Checks a desired state that did not come from manifests by the rules of manifests: each namespace
  * is turned back into the document that would declare it.
  */
+import type * as z from "zod";
+
 import type { Key } from "../model/layout/key.ts";
 import type { NamespaceSpec, Policy } from "../model/spec.ts";
 import { checkSpec } from "./check-spec.ts";
@@ -33,17 +35,19 @@ export function checkNamespace(spec: NamespaceSpec): DesiredFault[] {
   if (!parsed.success)
     return parsed.error.issues.map((issue) => ({
       path: fieldPath(issue.path),
-      message:
-        `${issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message}`.replace(
-          WHY,
-          ": ",
-        ),
+      message: messageOf(issue).replace(WHY, ": "),
     }));
   const { environments: _none, ...options } = parsed.data.spec;
   return checkSpec({ options, broken: new Set() }).map(({ paths, message }) => ({
     path: paths[0] ?? [],
     message: message.replace(/\.$/u, ""),
   }));
+}
+
+/** Of a key that is refused, what the key itself must be. */
+function messageOf(issue: z.core.$ZodIssue): string {
+  const [first] = issue.code === "invalid_key" ? issue.issues : [];
+  return first?.message ?? issue.message;
 }
 
 /** Why an environment cannot have this name, or null. */
