@@ -22,14 +22,19 @@ export async function confirmApply(session: Session, advice = ADVICE): Promise<C
       advice,
     );
   }
-  const answer = await ask(session);
+  const answer = await ask(session, QUESTION);
   if (answer === null) return fail("interrupted", "Nothing was applied: interrupted.");
   return answer === "yes"
     ? { ok: true, value: null }
     : fail("notConfirmed", "Nothing was applied: the answer was not 'yes'.");
 }
 
-async function ask(session: Session): Promise<string | null> {
+/** Asks on the terminal. True only for the answer `yes`. */
+export async function askYes(session: Session, question: string): Promise<boolean> {
+  return (await ask(session, question)) === "yes";
+}
+
+async function ask(session: Session, question: string): Promise<string | null> {
   const lines = createInterface({
     input: session.host.stdin,
     output: session.stream,
@@ -40,7 +45,7 @@ async function ask(session: Session): Promise<string | null> {
   lines.on("SIGINT", () => closed.abort());
   lines.on("close", () => closed.abort());
   try {
-    return (await lines.question(`\n${QUESTION}`, { signal: closed.signal })).trim();
+    return (await lines.question(`\n${question}`, { signal: closed.signal })).trim();
   } catch (error) {
     if (closed.signal.aborted) {
       session.say("");

@@ -4,9 +4,9 @@
  */
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
-import type { Host } from "./host.ts";
 import { CONFIG_NAME, type Project } from "./project.ts";
 import type { Session } from "./session.ts";
+import { requireTrust } from "./trusted-endpoints.ts";
 import { type TokenSource, tokenOfActions, tokenOfVariable } from "./token-source.ts";
 
 export function connectApi(session: Session, project: Project): CliResult<ApiClient> {
@@ -20,42 +20,49 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
   }
   const url = readEndpoint(endpoint);
   if (!url.ok) return url;
-  const tokens = chooseTokens(session.host, project, url.value);
+  const tokens = chooseTokens(session, project, url.value);
   if (!tokens.ok) return tokens;
-  const isClear = url.value.startsWith("http:") && !isLoopback(url.value);
-  if (isClear && (session.host.env[project.tokenVariable] ?? "") !== "")
-    session.warn(`The token travels in the clear to ${url.value}. Use https.`);
   return {
     ok: true,
     value: createApiClient(session.host, { endpoint: url.value, tokens: tokens.value }),
   };
 }
 
-/** Credentials that a runner sets for its own use. */
-const RUNNER_VARIABLE = /^(?:GITHUB|ACTIONS|RUNNER)_/;
-
 /**
  * A token that somebody has set comes first. GitHub's own is never sent in the clear, since a
- * workflow has no one to ask. A config, which a pull request may change together with the endpoint,
- * must not send away what the runner keeps for itself.
+ * workflow has no one to ask. Nobody's is: a token travels by https, or stays on this machine. A
+ * config, which a pull request may change, cannot alone decide where it goes.
  */
-function chooseTokens(host: Host, project: Project, endpoint: string): CliResult<TokenSource> {
-  if (RUNNER_VARIABLE.test(project.tokenVariable)) {
-    const message = `tokenVariable is ${project.tokenVariable}, a variable that GitHub Actions itself uses: its value is not sent to ${endpoint}.`;
+function chooseTokens(
+  session: Session,
+  { tokenVariable, isEndpointOfRepository }: Project,
+  endpoint: string,
+): CliResult<TokenSource> {
+  const { host } = session;
+  const isHere = isLoopback(endpoint);
+  const isSafe = endpoint.startsWith("https:") || isHere;
+  const isSet = (host.env[tokenVariable] ?? "").trim() !== "";
+  const ofActions = isSafe && !isSet ? tokenOfActions(host, endpoint) : null;
+  if (ofActions !== null) return { ok: true, value: ofActions };
+  const token = tokenOfVariable(host, tokenVariable);
+  if (!token.ok || !isSet) return token;
+  if (!isSafe)
     return fail(
       "config",
-      message,
-      `Name a variable of your own in ${CONFIG_NAME}, such as SHARDCTL_TOKEN.`,
+      `Nothing was sent: ${tokenVariable} would travel in the clear to ${endpoint}.`,
+      "Use https. http is for this machine only.",
     );
-  }
-  const isSafe = endpoint.startsWith("https:") || isLoopback(endpoint);
-  const ofActions =
-    isSafe && (host.env[project.tokenVariable] ?? "").trim() === ""
-      ? tokenOfActions(host, endpoint)
-      : null;
-  return ofActions === null
-    ? tokenOfVariable(host, project.tokenVariable)
-    : { ok: true, value: ofActions };
+  if (isHere || !isEndpointOfRepository) return token;
+  return {
+    ok: true,
+    value: {
+      advice: token.value.advice,
+      async take() {
+        const trusted = await requireTrust(session, endpoint, tokenVariable);
+        return trusted.ok ? token.value.take() : trusted;
+      },
+    },
+  };
 }
 
 function readEndpoint(text: string): CliResult<string> {

@@ -6,6 +6,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 
 import { type CliResult, fail } from "./failure.ts";
+import { leadsOutside } from "./repository-bounds.ts";
 
 export interface ManifestFile {
   /** Relative to the working directory, as people would type it. */
@@ -31,6 +32,7 @@ export async function readManifestFiles(
   const found = new Set<string>();
   for (const path of paths) {
     const absolute = resolve(cwd, path);
+    const before = new Set(found);
     const kind = await kindOf(absolute);
     if (kind === "other")
       return fail(
@@ -44,6 +46,14 @@ export async function readManifestFiles(
         "file",
         `${path} has more than ${FILES_MAX} manifest files, or folders deeper than ${DEPTH_MAX}.`,
         "Pass the paths of the manifests instead.",
+      );
+    }
+    for (const file of found) {
+      if (before.has(file) || !(await leadsOutside(cwd, absolute, file))) continue;
+      return fail(
+        "file",
+        `${relative(cwd, file)} leads out of the repository by a symbolic link; it was not read.`,
+        "Put the file itself there.",
       );
     }
   }

@@ -16,6 +16,7 @@ import { type DevRuntime, readRuntime } from "./dev/runtime-file.ts";
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { reasonOf } from "./manifest-files.ts";
+import { leadsOutside } from "./repository-bounds.ts";
 
 export const CONFIG_NAME = "shardctl.yaml";
 
@@ -33,6 +34,8 @@ export interface Project {
   readonly knownEnvironments: readonly string[] | null;
   /** As configured; null when nothing names one. */
   readonly endpoint: string | null;
+  /** True when the repository names it, and not the person at the command. */
+  readonly isEndpointOfRepository: boolean;
   /** The environment variable that holds the token for that endpoint. */
   readonly tokenVariable: string;
   readonly runtime: DevRuntime | null;
@@ -63,6 +66,7 @@ export async function loadProject(host: Host, options: CommonOptions): Promise<C
       manifests: [relative(host.cwd, resolve(folder, config.manifests)) || "."],
       knownEnvironments: known.length === 0 ? null : known,
       endpoint: given ?? configured?.endpoint ?? null,
+      isEndpointOfRepository: given === null,
       // The token of a configured environment is for its own endpoint only.
       tokenVariable:
         (given === null ? configured?.tokenVariable : undefined) ?? DEFAULT_TOKEN_VARIABLE,
@@ -80,6 +84,7 @@ async function withoutConfig(host: Host, options: CommonOptions): Promise<CliRes
       manifests: [DEFAULT_MANIFESTS],
       knownEnvironments: null,
       endpoint: givenEndpoint(host, options),
+      isEndpointOfRepository: false,
       tokenVariable: DEFAULT_TOKEN_VARIABLE,
       runtime: await readRuntime(host.cwd),
     },
@@ -107,7 +112,14 @@ async function locateConfig(
   }
   let folder = host.cwd;
   for (let up = 0; up < FOLDERS_UP_MAX; up++) {
-    const found = await readIfPresent(join(folder, CONFIG_NAME));
+    const path = join(folder, CONFIG_NAME);
+    if (await leadsOutside(folder, folder, path))
+      return fail(
+        "config",
+        `${relative(host.cwd, path)} is a symbolic link out of the repository; it was not read.`,
+        "Put the config itself there.",
+      );
+    const found = await readIfPresent(path);
     if (!found.ok || found.value !== null) return found;
     const parent = dirname(folder);
     if (parent === folder) break;

@@ -1,5 +1,6 @@
 /** Writes files that must not exist yet: all of them, or none and a list of those that exist. */
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
 import { type CliResult, fail } from "./failure.ts";
@@ -28,17 +29,29 @@ export async function writeNewFiles(
         hint,
       );
   }
+  const written: string[] = [];
+  const mark = `.${randomUUID()}.new`;
   for (const file of files) {
     const path = resolve(cwd, file.path);
+    // A file that is replaced stays until all are written. `wx`: what appeared since the check is
+    // not overwritten either.
+    const place = overwrite ? `${path}${mark}` : path;
     try {
       await mkdir(dirname(path), { recursive: true });
-      // `wx`: what appeared since the check is not overwritten either.
-      await writeFile(path, file.text, { flag: overwrite ? "w" : "wx" });
+      if (overwrite && (await isFolder(path))) throw new Error("it is a folder");
+      await writeFile(place, file.text, { flag: "wx" });
+      written.push(place);
     } catch (error) {
-      return fail("file", `Cannot write ${file.path}: ${reasonOf(error)}.`);
+      for (const left of written) await rm(left, { force: true });
+      return fail("file", `Nothing was written: cannot write ${file.path}: ${reasonOf(error)}.`);
     }
   }
+  if (overwrite) for (const place of written) await rename(place, place.slice(0, -mark.length));
   return { ok: true, value: null };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await exists(path)) && (await stat(path)).isDirectory();
 }
 
 /** True when there is a file or folder. */

@@ -5,9 +5,13 @@
 import { compareText } from "../model/compare-text.ts";
 import { formatPath, quoteText } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";
+import { normalizeName } from "./normalize-name.ts";
 import { type Declaration, specPath } from "./read-declaration.ts";
 import { suggestWord } from "./suggest.ts";
 import { errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";
+
+/** Names that unknown ones are compared with in one set: above it, an error suggests nothing. */
+const COMPARISONS_MAX = 100_000;
 
 type Named = Declaration & { readonly name: string };
 
@@ -23,17 +27,25 @@ export function checkSet(
 ): ManifestError[] {
   const errors: ManifestError[] = [];
   const byName = new Map<string, Named>();
+  const byForm = new Map<string, Named>();
   for (const declaration of declarations) {
     if (!isNamed(declaration)) continue;
-    const first = byName.get(declaration.name);
-    if (first === undefined) byName.set(declaration.name, declaration);
-    else errors.push(duplicateError(first, declaration));
+    const first = byForm.get(normalizeName(declaration.name));
+    if (first === undefined) {
+      byName.set(declaration.name, declaration);
+      byForm.set(normalizeName(declaration.name), declaration);
+    } else errors.push(duplicateError(first, declaration));
   }
   const isComplete = complete && declarations.every(isNamed);
   const names = [...byName.keys()];
+  let comparisons = COMPARISONS_MAX;
+  const suggest = (word: string): string | null => {
+    comparisons -= names.length;
+    return comparisons < 0 ? null : suggestWord(word, names);
+  };
   for (const declaration of declarations) {
     for (const environment of [null, ...declaration.environments.keys()]) {
-      if (isComplete) errors.push(...checkDependencies(declaration, environment, byName, names));
+      if (isComplete) errors.push(...checkDependencies(declaration, environment, byName, suggest));
       if (
         environment !== null &&
         knownEnvironments !== null &&
@@ -57,7 +69,9 @@ function nameOffset(declaration: Declaration): number {
 function duplicateError(first: Named, second: Named): ManifestError {
   const { file, placeAt } = first.document;
   const place = `${file}:${placeAt(nameOffset(first)).line}`;
-  const message = `The namespace ${quoteText(second.name)} is already declared at ${place}. Keep one of the two.`;
+  const form =
+    first.name === second.name ? "" : " in another form of Unicode, which people cannot tell apart";
+  const message = `The namespace ${quoteText(second.name)} is already declared at ${place}${form}. Keep one of the two.`;
   return errorAt(second.document, nameOffset(second), "duplicateNamespace", message);
 }
 
@@ -65,7 +79,7 @@ function checkDependencies(
   declaration: Declaration,
   environment: string | null,
   byName: ReadonlyMap<string, Named>,
-  names: readonly string[],
+  suggest: (name: string) => string | null,
 ): ManifestError[] {
   const { document } = declaration;
   const path = [...specPath(environment), "dependsOn"];
@@ -73,7 +87,7 @@ function checkDependencies(
   const errors: ManifestError[] = [];
   for (const [index, name] of dependenciesOf(declaration, environment).entries()) {
     if (byName.has(name)) continue;
-    const near = suggestWord(name, names);
+    const near = suggest(name);
     const hint =
       near === null ? "Declare it, or remove it here." : `Did you mean ${quoteText(near)}?`;
     const message = `${formatPath([...path, index])} names ${quoteText(name)}, which no manifest declares. ${hint}`;
@@ -103,12 +117,22 @@ function dependenciesOf(declaration: Declaration, environment: string | null): r
   return view.options.dependsOn ?? [];
 }
 
+/** Each of them is a search through the whole set. */
+const ORDERED_ENVIRONMENTS_MAX = 100;
+
 /** Cycles of the base, then those that only an environment has. */
 function checkCycles(byName: ReadonlyMap<string, Named>): ManifestError[] {
   const overriding = new Set<string>();
   for (const { document, environments } of byName.values()) {
-    for (const name of environments.keys())
-      if (hasPath(document, [...specPath(name), "dependsOn"])) overriding.add(name);
+    for (const name of environments.keys()) {
+      if (!hasPath(document, [...specPath(name), "dependsOn"])) continue;
+      overriding.add(name);
+      if (overriding.size > ORDERED_ENVIRONMENTS_MAX) {
+        const offset = keyOffset(document, specPath(name));
+        const message = `The manifests override dependsOn in more than ${ORDERED_ENVIRONMENTS_MAX} environments; its cycles were not looked for.`;
+        return [errorAt(document, offset, "limit", message)];
+      }
+    }
   }
   const known = new Set<string>();
   const errors: ManifestError[] = [];

@@ -41,11 +41,11 @@ const endpoint = fields
 
 const tokenVariable = fields
   .textOf(
-    `must be the name of an environment variable, such as ${DEFAULT_TOKEN_VARIABLE}${fields.WHY}a token itself never belongs in this file`,
-    /^[A-Z_][A-Z0-9_]{0,63}$/u,
+    `must be the name of an environment variable that begins with SHARDCTL_, such as ${DEFAULT_TOKEN_VARIABLE}${fields.WHY}no other is sent, and a token itself never belongs in this file`,
+    /^SHARDCTL_[A-Z0-9_]{1,55}$/u,
   )
   .meta({
-    description: `Name of the environment variable that holds the token. Default ${DEFAULT_TOKEN_VARIABLE}.`,
+    description: `Name of the environment variable that holds the token; begins with SHARDCTL_. Default ${DEFAULT_TOKEN_VARIABLE}.`,
     examples: [DEFAULT_TOKEN_VARIABLE],
   });
 

@@ -6,6 +6,7 @@
 import { Cron } from "croner";
 import * as z from "zod";
 
+import { canEverStart } from "./cron-days.ts";
 import { escapeControls } from "./describe-value.ts";
 
 /**
@@ -51,7 +52,7 @@ export function nameFault(name: string): string | null {
   const bytes = new TextEncoder().encode(name).byteLength;
   if (bytes < 1 || bytes > NAME_BYTES_MAX)
     return `must be from 1 to ${NAME_BYTES_MAX} bytes of text`;
-  if (/\p{Cc}/u.test(name) || !name.isWellFormed()) return "must not have control characters";
+  if (!isPrintable(name)) return "must not have control characters";
   if (name !== name.trim()) return "must not begin or end with a space";
   if (/-shard-\d+$/u.test(name))
     return `must not end with "-shard-<number>"${WHY}objects with such names are shards of another namespace`;
@@ -59,6 +60,13 @@ export function nameFault(name: string): string | null {
     return `must not end with "-g<number>"${WHY}its shards would have the names that another namespace's shards get after a rekey`;
   }
   return null;
+}
+
+/** False when a terminal would obey the text, or show it in another order than it is written. */
+export function isPrintable(text: string): boolean {
+  return (
+    text.isWellFormed() && !/[\p{Cc}\u2028\u2029\u200E\u200F\u202A-\u202E\u2066-\u2069]/u.test(text)
+  );
 }
 
 /** The name of a namespace. */
@@ -142,12 +150,6 @@ function remember<Verdict>(judge: (text: string) => Verdict): (text: string) => 
   };
 }
 
-/**
- * Next starts are counted from here, so that the verdict does not depend on today; 2024 is a leap
- * year.
- */
-const CRON_REFERENCE = new Date(Date.UTC(2024, 0, 1));
-
 /** Why a text is no start of a window, or null when it is. */
 const cronFault = remember((text: string): string | null => {
   const shape =
@@ -156,16 +158,16 @@ const cronFault = remember((text: string): string | null => {
   const fields = text.trim() === "" ? 0 : text.trim().split(/\s+/u).length;
   if (fields !== 5) return `${shape}${WHY}${fields} fields found`;
   try {
-    const cron = new Cron(text, { paused: true, mode: "5-part", timezone: "UTC" });
-    return cron.nextRun(CRON_REFERENCE) === null
-      ? `must be a cron expression that comes true${WHY}no date ever fits it`
-      : null;
+    new Cron(text, { paused: true, mode: "5-part", timezone: "UTC" }).stop();
   } catch (error) {
     // The parser says no by throwing. Its text says which field.
     const reason =
       error instanceof Error ? error.message.replace(/^CronPattern: /u, "") : String(error);
     return `${shape}${WHY}${escapeControls(reason.slice(0, 150))}`;
   }
+  const canStart = canEverStart(text);
+  if (canStart === null) return `${shape}${WHY}its days are not understood; write them as numbers`;
+  return canStart ? null : `must be a cron expression that comes true${WHY}no date ever fits it`;
 });
 
 /** When a window opens. */

@@ -58,6 +58,19 @@ export const FILE_BYTES_MAX = 1_048_576;
 export const NAMESPACES_MAX = 50_000;
 /** Deepest nesting of lists and maps. */
 export const NESTING_MAX = 32;
+/**
+ * Most tokens of one file, one for each of its bytes: scalars and punctuation, the space between
+ * them too.
+ */
+export const FILE_TOKENS_MAX = 1_048_576;
+/** Most tokens of one document, which is held whole: a map of 20 environments has some 1,000. */
+export const DOCUMENT_TOKENS_MAX = 262_144;
+/** Most tokens of all the files together that somebody has written who may not write here. */
+export const STRANGER_TOKENS_MAX = 65_536;
+/** Most tokens of a config. */
+export const CONFIG_TOKENS_MAX = 65_536;
+/** Most errors of syntax after which a file is still read on. */
+export const SYNTAX_ERRORS_MAX = 100;
 /** Most values that aliases may add to one document. */
 export const ALIASED_VALUES_MAX = 10_000;
 /** Most errors listed of one file; one more line says how many are not listed. */

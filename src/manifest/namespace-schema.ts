@@ -234,7 +234,10 @@ export const namespaceSchema = z
         labels: z
           .record(
             z.string().regex(/^[A-Za-z0-9][\w./-]{0,62}$/u, { error: labelKeyError }),
-            z.string({ error: labelValueError }).max(256, { error: labelValueError }),
+            z
+              .string({ error: labelValueError })
+              .max(256, { error: labelValueError })
+              .refine(fields.isPrintable, { error: "must not have control characters" }),
             { error: "must be a map from label names to text" },
           )
           .refine((labels) => Object.keys(labels).length <= LABELS_MAX, {

@@ -13,7 +13,12 @@ import {
 } from "./config-schema.ts";
 import { quoteText } from "./describe-value.ts";
 import { checkHeader, explainIssues } from "./explain-issues.ts";
-import { type ManifestError, type ManifestFile, sortErrors } from "./manifest-error.ts";
+import {
+  CONFIG_TOKENS_MAX,
+  type ManifestError,
+  type ManifestFile,
+  sortErrors,
+} from "./manifest-error.ts";
 import { API_VERSION } from "./namespace-schema.ts";
 import { readText } from "./read-text.ts";
 import { capErrors, readYaml } from "./read-yaml.ts";
@@ -41,11 +46,13 @@ export interface ParsedConfig {
   readonly errors: readonly ManifestError[];
 }
 
+const TOO_LONG = `The config has more than ${CONFIG_TOKENS_MAX.toLocaleString("en-US")} tokens (names, values and punctuation); reading stopped here.`;
+
 /** Parses and checks a config: one YAML document. Never throws. */
 export function parseConfig(file: ManifestFile): ParsedConfig {
   const text = readText(file);
   if (!text.ok) return { config: null, errors: [text.error] };
-  const { documents, errors } = readYaml(file.path, text.text);
+  const { documents, errors } = readYaml(file.path, text.text, CONFIG_TOKENS_MAX, TOO_LONG);
   if (errors.length > 0) return { config: null, errors: capErrors(errors) };
   const [document, second] = documents;
   if (document === undefined) {

@@ -12,6 +12,7 @@ import {
   type ManifestError,
   type ManifestFile,
   NAMESPACES_MAX,
+  STRANGER_TOKENS_MAX,
   sortErrors,
 } from "./manifest-error.ts";
 import { type Declaration, readDeclaration } from "./read-declaration.ts";
@@ -32,6 +33,11 @@ export interface ParseOptions {
    * overridden.
    */
   readonly knownEnvironments?: readonly string[];
+  /**
+   * Paths of files by somebody who may not write here. All of them together may have 65,536 tokens,
+   * the files of writers one for each byte.
+   */
+  readonly strangers?: readonly string[];
 }
 
 export interface ParsedManifests {
@@ -59,7 +65,11 @@ export function parseManifests(
   files: readonly ManifestFile[],
   options: ParseOptions,
 ): ParsedManifests {
-  const { declarations, errors: readErrors, complete } = readFiles(files);
+  const {
+    declarations,
+    errors: readErrors,
+    complete,
+  } = readFiles(files, new Set(options.strangers));
   const setErrors = checkSet(declarations, complete, options.knownEnvironments ?? null);
   const errors = sortErrors([...readErrors, ...setErrors]);
   const environments = new Set(
@@ -79,7 +89,8 @@ interface ReadFiles {
   readonly complete: boolean;
 }
 
-function readFiles(files: readonly ManifestFile[]): ReadFiles {
+function readFiles(files: readonly ManifestFile[], strangers: ReadonlySet<string>): ReadFiles {
+  let strangerTokens = STRANGER_TOKENS_MAX;
   const declarations: Declaration[] = [];
   const errors: ManifestError[] = [];
   let complete = true;
@@ -90,7 +101,11 @@ function readFiles(files: readonly ManifestFile[]): ReadFiles {
       complete = false;
       continue;
     }
-    const yaml = readYaml(file.path, text.text);
+    const isStranger = strangers.has(file.path);
+    const yaml = isStranger
+      ? readYaml(file.path, text.text, strangerTokens, STRANGERS_TOO_LONG)
+      : readYaml(file.path, text.text);
+    if (isStranger) strangerTokens = Math.max(0, strangerTokens - yaml.tokens);
     if (yaml.errors.length > 0) complete = false;
     const found: ManifestError[] = [...yaml.errors];
     for (const document of yaml.documents) {
@@ -116,6 +131,8 @@ function readFiles(files: readonly ManifestFile[]): ReadFiles {
   }
   return { declarations, errors, complete };
 }
+
+const STRANGERS_TOO_LONG = `The files from a fork have more than ${STRANGER_TOKENS_MAX.toLocaleString("en-US")} tokens (names, values and punctuation) together; reading stopped here. Somebody with write access can propose them from a branch of the repository.`;
 
 function buildState(
   declarations: readonly Declaration[],

@@ -2,30 +2,32 @@
  * Reads YAML text into documents whose values know their position.
  *
  * Only what a declaration needs is read: maps with text keys, lists, scalars, and aliases within
- * bounds. Tags, merge keys and other YAML versions are refused. The syntax tree is checked for
- * depth before anything recursive touches it, keys are compared in linear time, and an alias shares
- * its anchor's value instead of copying it, so that no input of the allowed size is costly.
+ * bounds. Tags, merge keys and other YAML versions are refused. The text is read within a budget,
+ * keys are compared in linear time, and an alias shares its anchor's value instead of copying it,
+ * so that no input of the allowed size is costly.
  */
 import {
-  type CST,
-  Composer,
   type Document,
-  type Node,
-  Parser,
   LineCounter,
+  type Node,
+  type Scalar,
   isAlias,
   isMap,
   isScalar,
   isSeq,
 } from "yaml";
 
+import { type Unclosed, composeYaml } from "./compose-yaml.ts";
 import { escapeControls, quoteText } from "./describe-value.ts";
 import {
   ALIASED_VALUES_MAX,
+  DOCUMENT_TOKENS_MAX,
   FILE_ERRORS_MAX,
+  FILE_TOKENS_MAX,
   type ManifestError,
   type ManifestErrorKind,
   NESTING_MAX,
+  SYNTAX_ERRORS_MAX,
   type SourcePlace,
   sortErrors,
 } from "./manifest-error.ts";
@@ -35,10 +37,22 @@ export interface YamlFile {
   /** Documents that say something and have no error of syntax. */
   readonly documents: readonly YamlDocument[];
   readonly errors: readonly ManifestError[];
+  /** Tokens that were read. */
+  readonly tokens: number;
 }
 
-/** Reads every document of a text that `readText` has passed. Never throws. */
-export function readYaml(file: string, text: string): YamlFile {
+/**
+ * Reads every document of a text that `readText` has passed, at most `tokensMax` tokens of it.
+ * Never throws.
+ *
+ * @param tooManyTokens what a text with more tokens is told.
+ */
+export function readYaml(
+  file: string,
+  text: string,
+  tokensMax: number = FILE_TOKENS_MAX,
+  tooManyTokens: string = FILE_TOO_LONG,
+): YamlFile {
   const lines = new LineCounter();
   const placeAt = (offset: number): SourcePlace => {
     const { line, col } = lines.linePos(Math.min(offset, text.length));
@@ -47,102 +61,33 @@ export function readYaml(file: string, text: string): YamlFile {
   const errors: ManifestError[] = [];
   const report: Report = (offset, kind, message) =>
     errors.push({ file, ...placeAt(offset), kind, message });
-
-  const tokens = [...new Parser(lines.addNewLine).parse(text)];
-  const { tooDeep, unclosed } = surveyTokens(tokens);
-  if (tooDeep !== null) {
-    report(
-      tooDeep,
-      "limit",
-      `Lists and maps are nested deeper than ${NESTING_MAX} levels here. A manifest needs fewer than 10.`,
-    );
-    return { documents: [], errors };
-  }
   const documents: YamlDocument[] = [];
-  for (const parsed of new Composer(YAML_OPTIONS).compose(tokens, true, text.length)) {
+  const composed = composeYaml(text, tokensMax, lines.addNewLine, ({ parsed, unclosed }) => {
     const root = readDocument(parsed, unclosed, report);
     if (root !== null) documents.push({ file, root, placeAt });
+  });
+  for (const error of composed.errors)
+    reportSyntax(error.pos[0], error.code, error.message, report);
+  if (composed.stop !== null) {
+    const { reason, offset } = composed.stop;
+    report(offset, "limit", reason === "tokens" ? tooManyTokens : STOPPED[reason]);
   }
-  return { documents, errors: onePerLine(errors) };
+  return { documents, errors: onePerLine(errors), tokens: composed.tokens };
 }
 
 type Report = (offset: number, kind: ManifestErrorKind, message: string) => void;
 
-// Duplicate keys are found here instead of by the library, which compares each key with each.
-const YAML_OPTIONS = {
-  version: "1.2",
-  schema: "core",
-  intAsBigInt: true,
-  stringKeys: true,
-  uniqueKeys: false,
-  resolveKnownTags: false,
-  prettyErrors: false,
-  logLevel: "silent",
+const FILE_TOO_LONG = `The file has more than ${FILE_TOKENS_MAX.toLocaleString("en-US")} tokens (names, values and punctuation); reading stopped here. Split it into several files.`;
+
+const STOPPED = {
+  document: `The document has more than ${DOCUMENT_TOKENS_MAX.toLocaleString("en-US")} tokens (names, values and punctuation); reading stopped here.`,
+  depth: `Lists and maps are nested deeper than ${NESTING_MAX} levels here. A manifest needs fewer than 10.`,
+  errors: `The file has more than ${SYNTAX_ERRORS_MAX} errors of syntax; reading stopped here. Correct the first ones.`,
 } as const;
-
-interface Survey {
-  /** Offset of the first collection nested too deeply. */
-  readonly tooDeep: number | null;
-  /**
-   * The last quote or bracket that is opened and never closed: the library reports it only where
-   * the text ends.
-   */
-  readonly unclosed: { readonly offset: number; readonly message: string } | null;
-}
-
-/** Looks at every token without recursion. */
-function surveyTokens(tokens: readonly CST.Token[]): Survey {
-  const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({
-    token,
-    depth: 0,
-  }));
-  let tooDeep: number | null = null;
-  let unclosed: Survey["unclosed"] = null;
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const { token, depth } = next;
-    if (depth > NESTING_MAX) {
-      tooDeep = Math.min(tooDeep ?? token.offset, token.offset);
-      continue;
-    }
-    const message = closingFault(token);
-    if (message !== null && (unclosed === null || token.offset > unclosed.offset))
-      unclosed = { offset: token.offset, message };
-    if (token.type === "document" && token.value)
-      open.push({ token: token.value, depth: "items" in token.value ? 1 : 0 });
-    if (!("items" in token)) continue;
-    for (const { key, value } of token.items) {
-      for (const inner of [key, value])
-        if (inner) open.push({ token: inner, depth: "items" in inner ? depth + 1 : depth });
-    }
-  }
-  return { tooDeep, unclosed };
-}
-
-function closingFault(token: CST.Token): string | null {
-  switch (token.type) {
-    case "double-quoted-scalar":
-      return token.source.length > 1 && token.source.endsWith('"')
-        ? null
-        : 'The text that begins here with " is never closed.';
-    case "single-quoted-scalar":
-      return token.source.length > 1 && token.source.endsWith("'")
-        ? null
-        : "The text that begins here with ' is never closed.";
-    case "flow-collection": {
-      const isList = token.start.source === "[";
-      if (token.end.some(({ source }) => source === (isList ? "]" : "}"))) return null;
-      return isList
-        ? "The list that begins here with [ is never closed with ]."
-        : "The map that begins here with { is never closed with }.";
-    }
-    default:
-      return null;
-  }
-}
 
 function readDocument(
   parsed: Document.Parsed,
-  unclosed: Survey["unclosed"],
+  unclosed: Unclosed | null,
   report: Report,
 ): YamlNode | null {
   for (const error of parsed.errors) {
@@ -235,6 +180,8 @@ class DocumentReader {
     if (isScalar(node)) {
       this.size = 1;
       const blank = node.source === "" && node.value === null;
+      if (isAmbiguousNumber(node))
+        return this.refuse(offset, "unsupported", explainLeadingZero(node.source ?? ""));
       return { kind: "scalar", value: plainScalar(node.value), offset, blank };
     }
     if (isSeq(node)) return this.readList(node.items as readonly Node[], offset);
@@ -347,6 +294,17 @@ interface YamlPair {
 
 function blankNode(offset: number): YamlNode {
   return { kind: "scalar", value: null, offset, blank: true };
+}
+
+/** `010` is 8 to some readers of YAML and 10 to others. */
+function isAmbiguousNumber({ value, source }: Scalar): boolean {
+  const isNumber = typeof value === "number" || typeof value === "bigint";
+  return isNumber && /^[-+]?0[0-9]/u.test(source ?? "");
+}
+
+function explainLeadingZero(source: string): string {
+  const shown = quoteText(source).slice(1, -1);
+  return `The number ${shown} begins with 0, which some readers of YAML take for an octal number. Write it without the 0, or in quotes if it is text.`;
 }
 
 function plainScalar(value: unknown): string | number | bigint | boolean | null {

@@ -41,9 +41,7 @@ export async function answerCommand(
   const answers = await github.commentsWith(command.pull, answerMarker(command.commentId));
   if (!answers.ok) return answers;
   if (answers.value.length > 0) return success(null);
-  const reply = await obey(parts, pull.value, command);
-  const reacted = await react(parts, command, reply.isAccepted ? "rocket" : "confused");
-  return reacted.ok ? postAnswer(parts, command, reply) : reacted;
+  return answer(parts, command, await obey(parts, pull.value, command));
 }
 
 /** The comment with the command may be gone again; its answer is still worth giving. */
@@ -121,6 +119,16 @@ async function start(
 /** Stored in other people's pull requests: never change. */
 export function answerMarker(commentId: number): string {
   return `<!-- shardctl:answer:${commentId} -->`;
+}
+
+/** Reacts, and answers unless the command has its answer. */
+export async function answer(
+  parts: PullParts,
+  command: CommentedCommand,
+  reply: Reply,
+): Promise<GithubResult<null>> {
+  const reacted = await react(parts, command, reply.isAccepted ? "rocket" : "confused");
+  return reacted.ok ? postAnswer(parts, command, reply) : reacted;
 }
 
 async function postAnswer(

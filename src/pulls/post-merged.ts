@@ -14,7 +14,6 @@ import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
-import { parseManifests } from "../manifest/index.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
 import { makePlan } from "../runs/make-plan.ts";
 import { postComment } from "./post-state.ts";
@@ -83,11 +82,12 @@ async function planBranch(
   parts: PullParts,
   reviewed: Plan | null,
 ): Promise<GithubResult<Plan | null>> {
-  const { github, settings, blobs, live, coordinator } = parts;
+  const { github, settings, blobs, live, coordinator, readSet } = parts;
   const read = await readBranchManifests(github, settings, blobs);
   if (!read.ok) return read;
   const { environment } = settings;
-  const { desired } = parseManifests(read.value.files, { environment, commit: read.value.commit });
+  const { files, commit } = read.value;
+  const { desired } = await readSet({ files, config: null, environment, commit });
   if (desired === null) return success(null);
   return success(
     (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null)).plan,

@@ -11,7 +11,6 @@ import type { Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
-import { parseConfig, parseManifests } from "../manifest/index.ts";
 import type { CheckState } from "./plan-check.ts";
 import type { CommentState } from "./plan-comment.ts";
 import { makePlan } from "../runs/make-plan.ts";
@@ -147,17 +146,18 @@ async function judge(
   pull: Pull,
   manifests: GithubResult<PullManifests>,
 ): Promise<GithubResult<Verdict>> {
-  const { settings } = parts;
+  const { settings, readSet } = parts;
   if (!manifests.ok) {
     const { kind, message } = manifests.failure;
     return kind === "invalid" ? success({ kind: "unplanned", message }) : manifests;
   }
-  const { files, config } = manifests.value;
-  const known = config === null ? null : parseConfig(config).config;
-  const { desired, errors } = parseManifests(files, {
+  const { files, config, strangers } = manifests.value;
+  const { desired, errors } = await readSet({
+    files,
+    config,
     environment: settings.environment,
     commit: pull.headSha,
-    ...(known === null ? {} : { knownEnvironments: Object.keys(known.environments) }),
+    strangers,
   });
   if (desired === null) return success({ kind: "invalid", errors });
   if (pull.isFork && !settings.showForkCounts)

@@ -3,6 +3,7 @@
  * by itself.
  */
 import type { BlobCache } from "../github/find-manifests.ts";
+import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { PullReviews } from "../reviews/pull-reviews.ts";
@@ -18,6 +19,7 @@ export interface PullParts {
   readonly settings: GithubSettings;
   readonly github: GithubWriter;
   readonly live: LiveAccess;
+  readonly readSet: SetReader;
   readonly coordinator: CoordinatorBooks;
   readonly pulls: PostedPulls;
   readonly blobs: BlobCache;

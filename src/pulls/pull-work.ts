@@ -8,10 +8,12 @@
 import type { Run } from "../model/api.ts";
 import type { GithubResult, GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
+import { NoAnswer, type SetReader } from "../manifest/read-set.ts";
 import { logError, logEvent } from "../log.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "./tasks-store.ts";
 import { answerCommand } from "./answer-command.ts";
+import { giveUp } from "./give-up.ts";
 import { postPull } from "./post-pull.ts";
 import { postRun } from "./post-run.ts";
 import { scanPulls } from "./scan-pulls.ts";
@@ -25,6 +27,8 @@ import { PullsStore } from "./pulls-store.ts";
  * more.
  */
 const PASS_TASKS_MAX = 10;
+/** Attempts that may end without an answer before a task is given up. */
+const UNANSWERED_MAX = 2;
 /**
  * While a pass is under way the object is woken up so often, so that the runtime does not put it to
  * sleep.
@@ -43,6 +47,7 @@ export interface PullWorkParts {
   readonly settings: () => GithubSettings | null;
   readonly github: () => GithubWriter | null;
   readonly live: () => LiveAccess;
+  readonly readSet: SetReader;
   readonly coordinator: PullParts["coordinator"];
   /** True the first time that the delivery is claimed. */
   readonly claimDelivery: (id: string, now: number) => boolean;
@@ -130,14 +135,45 @@ export class PullWork implements PullCalls {
     if (parts === null) return this.#tasks.clear();
     for (const task of this.#tasks.due(Date.now(), PASS_TASKS_MAX)) {
       if (this.#isLimited(Date.now())) return undefined;
-      await this.#do(parts, task);
+      await this.#attempt(parts, task);
     }
     return undefined;
   }
 
-  async #do(parts: PullParts, task: StoredTask<PullTask>): Promise<void> {
+  /** The attempt is on disk before it is made: what it dies of is not tried for ever. */
+  async #attempt(parts: PullParts, task: StoredTask<PullTask>): Promise<void> {
+    const unanswered = this.#tasks.begin(task);
+    await this.#storage.sync();
+    if (unanswered < UNANSWERED_MAX)
+      return this.#do(
+        task,
+        () => doTask(parts, task.body),
+        () => this.#tasks.answered(task),
+      );
+    logEvent("pull.task.unanswered", { key: task.key, attempts: unanswered });
+    // Not even the word could be said.
+    if (unanswered >= 2 * UNANSWERED_MAX) return this.#drop(task);
+    return this.#do(task, async () => {
+      const told = await giveUp(parts, task.body);
+      if (told.ok) this.#tasks.answered(task);
+      return told;
+    });
+  }
+
+  #drop(task: StoredTask<PullTask>): void {
+    this.#tasks.answered(task);
+    this.#tasks.complete(task, Date.now());
+    logEvent("pull.task.givenUp", { key: task.key });
+  }
+
+  async #do(
+    task: StoredTask<PullTask>,
+    work: () => Promise<GithubResult<unknown>>,
+    onAnswer: () => void = () => undefined,
+  ): Promise<void> {
     try {
-      const done = await doTask(parts, task.body);
+      const done = await work();
+      onAnswer();
       if (done.ok) return this.#tasks.complete(task, Date.now());
       const { kind, message, retryAt } = done.failure;
       logEvent("pull.task.postponed", {
@@ -149,6 +185,7 @@ export class PullWork implements PullCalls {
       if (kind === "rateLimited") this.#limitedUntil = retryAt ?? Date.now() + WATCH_MS;
       this.#postpone(task, retryAt);
     } catch (error) {
+      if (!(error instanceof NoAnswer)) onAnswer();
       logError("pull.task.failed", { key: task.key, failures: task.failures + 1 }, error);
       this.#postpone(task, null);
     }
@@ -172,6 +209,7 @@ export class PullWork implements PullCalls {
       settings,
       github,
       live: this.#parts.live(),
+      readSet: this.#parts.readSet,
       coordinator: this.#parts.coordinator,
       pulls: this.#pulls,
       blobs: this.#blobs,

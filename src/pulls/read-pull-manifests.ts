@@ -25,6 +25,8 @@ export interface PullManifests {
   readonly isTouched: boolean;
   readonly files: readonly FoundFile[];
   readonly config: FoundFile | null;
+  /** Paths of the files by somebody who may not write here. */
+  readonly strangers: readonly string[];
 }
 
 type ReadSettings = Pick<GithubSettings, "manifests" | "defaultBranch">;
@@ -42,10 +44,12 @@ export async function readPullManifests(
   if (!touched.ok) return touched;
   const { paths, isComplete } = touched.value;
   const isTouched = !isComplete || touchesManifests(paths, manifests);
-  if (!isTouched && !always) return success({ isTouched, files: [], config: null });
+  if (!isTouched && !always) return success({ isTouched, files: [], config: null, strangers: [] });
   const head = await readAll(github, await github.commit(pull.headSha), manifests, blobs);
   if (!head.ok) return head;
-  if (!isComplete) return success({ isTouched, ...head.value });
+  const headPaths = head.value.files.map(({ path }) => path);
+  if (!isComplete)
+    return success({ isTouched, ...head.value, strangers: pull.isFork ? headPaths : [] });
   const base = await readAll(github, await github.branchHead(defaultBranch), manifests, blobs);
   if (!base.ok) return base;
   const own = new Set(paths);
@@ -57,6 +61,7 @@ export async function readPullManifests(
     isTouched,
     files: files.toSorted((left, right) => (left.path < right.path ? -1 : 1)),
     config: head.value.config ?? base.value.config,
+    strangers: pull.isFork ? headPaths.filter((path) => own.has(path)) : [],
   });
 }
 

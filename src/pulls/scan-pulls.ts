@@ -5,6 +5,7 @@
  */
 import { success } from "../model/result.ts";
 import type { GithubResult } from "../github/port.ts";
+import { GIVEN_UP } from "./give-up.ts";
 import { MERGED } from "./post-merged.ts";
 import type { PullParts } from "./pull-parts.ts";
 
@@ -25,6 +26,7 @@ export async function scanPulls(
   const due = open.value.filter(({ number, headSha }) => {
     const posted = known.get(number);
     if (posted === undefined || posted.headSha !== headSha) return true;
+    if (posted.posted === GIVEN_UP) return false;
     return posted.posted !== null && (all || now() - posted.plannedAt >= REPLAN_MS);
   });
   const gone = [...known.values()].filter(({ number, posted, plannedAt }) => {

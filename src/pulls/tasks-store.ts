@@ -25,6 +25,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS tasks (key TEXT PRIMARY KEY, body TEXT NOT NULL, dueAt INTEGER NOT NULL, failures INTEGER NOT NULL,
     version INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS tasksByTime ON tasks (dueAt);
+  CREATE TABLE IF NOT EXISTS taskAttempts (key TEXT PRIMARY KEY, begun INTEGER NOT NULL) WITHOUT ROWID;
 `;
 
 export interface StoredTask<Body> {
@@ -76,6 +77,26 @@ export class TasksStore<Body> {
       .map((row) => ({ ...row, body: JSON.parse(row.body) as Body }));
   }
 
+  /**
+   * Counts an attempt before it is made. Returns how many attempts before it have ended without an
+   * answer, so that `answered` was never said of them.
+   */
+  begin({ key }: StoredTask<Body>): number {
+    const { begun } = this.#sql
+      .exec<{ begun: number }>(
+        `INSERT INTO taskAttempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET begun = begun + 1
+           RETURNING begun`,
+        key,
+      )
+      .one();
+    return begun - 1;
+  }
+
+  /** The attempt has ended with an answer, good or bad: those before it no longer count. */
+  answered({ key }: StoredTask<Body>): void {
+    this.#sql.exec("DELETE FROM taskAttempts WHERE key = ?", key);
+  }
+
   /** Null when nothing is to be done. */
   nextDueAt(): number | null {
     return this.#sql.exec<{ dueAt: number | null }>("SELECT min(dueAt) AS dueAt FROM tasks").one()
@@ -84,6 +105,7 @@ export class TasksStore<Body> {
 
   clear(): void {
     this.#sql.exec("DELETE FROM tasks");
+    this.#sql.exec("DELETE FROM taskAttempts");
   }
 
   /** It is done, unless it was asked for again meanwhile: then it is due at once. */

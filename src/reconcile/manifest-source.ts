@@ -9,7 +9,8 @@
 import { type BlobCache, findManifests, type FoundFile } from "../github/find-manifests.ts";
 import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
 import type { GithubSettings } from "../github/settings.ts";
-import { type ManifestError, parseConfig, parseManifests } from "../manifest/index.ts";
+import type { ManifestError } from "../manifest/index.ts";
+import { NoAnswer, type SetReader } from "../manifest/read-set.ts";
 import { sha256Hex } from "../model/canonical.ts";
 import type { AppliedState } from "../runs/plan-book.ts";
 import type { ManifestReading, ManifestSource } from "./ports.ts";
@@ -37,6 +38,7 @@ export function createManifestSource(
   settings: SourceSettings,
   blobs: BlobStore,
   documents: ReconcileDocuments,
+  readSet: SetReader,
 ): ManifestSource {
   const { environment, defaultBranch, repository, manifests } = settings;
   const place = [repository.owner, repository.name, defaultBranch, manifests].join("\n");
@@ -50,7 +52,13 @@ export function createManifestSource(
         known.rootTreeSha === head.value.treeSha &&
         known.setDigest === knownDigest;
       if (isSame) return { kind: "unchanged", requests: 1 };
-      return readHead(head.value, knownDigest);
+      try {
+        return await readHead(head.value, knownDigest);
+      } catch (error) {
+        // Too much for the object that reads them: the same again until the branch moves.
+        if (!(error instanceof NoAnswer)) throw error;
+        return { kind: "failed", message: error.message, retryAt: null, requests: 1 };
+      }
     },
   };
 
@@ -87,21 +95,15 @@ export function createManifestSource(
     return parse(files, config, commit, setDigest, requests);
   }
 
-  function parse(
+  async function parse(
     files: readonly FoundFile[],
     config: FoundFile | null,
     { sha }: CommitRef,
     treeSha: string,
     requests: number,
-  ): ManifestReading {
-    const parsedConfig = config === null ? null : parseConfig(config);
-    const known = parsedConfig?.config ? Object.keys(parsedConfig.config.environments) : [];
-    const parsed = parseManifests(files, {
-      environment,
-      commit: sha,
-      ...(known.length === 0 ? {} : { knownEnvironments: known }),
-    });
-    const errors = [...(parsedConfig?.errors ?? []), ...parsed.errors].map(formatError);
+  ): Promise<ManifestReading> {
+    const parsed = await readSet({ files, config, environment, commit: sha });
+    const errors = [...parsed.configErrors, ...parsed.errors].map(formatError);
     if (parsed.desired === null || errors.length > 0)
       return { kind: "invalid", commit: sha, treeSha, errors, requests };
     return { kind: "desired", commit: sha, treeSha, desired: parsed.desired, requests };

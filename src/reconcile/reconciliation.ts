@@ -24,6 +24,7 @@ import type { PlanBook } from "../runs/plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { RunBook } from "../runs/run-book.ts";
 import type { RunStarts } from "../runs/start-runs.ts";
+import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";
@@ -69,6 +70,7 @@ export interface ReconciliationParts {
   readonly settings: () => GithubSettings | null;
   /** Null without credentials. */
   readonly github: () => GithubReader | null;
+  readonly readSet: SetReader;
   /** As reconciliation of that environment sees it. */
   readonly live: (environment: string) => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest">;
@@ -284,7 +286,13 @@ export class Reconciliation implements ReconcileCalls {
       };
     }
     return {
-      manifests: createManifestSource(github, settings, this.#blobs, this.#documents),
+      manifests: createManifestSource(
+        github,
+        settings,
+        this.#blobs,
+        this.#documents,
+        this.#parts.readSet,
+      ),
       reviews: createReviewLookup(github, {
         environment,
         defaultBranch: settings.defaultBranch,

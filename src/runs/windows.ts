@@ -10,15 +10,6 @@ export function isAnyWindowOpen(windows: readonly Window[], now: number): boolea
   return windows.length === 0 || windows.some((window) => isWindowOpen(window, now));
 }
 
-/** True when the window's start is a cron expression and its time zone is known. */
-export function isReadableWindow(window: Window): boolean {
-  try {
-    return readCron(window).nextRun(new Date(0)) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
 function isWindowOpen(window: Window, now: number): boolean {
   // The first start after "a duration ago" has come already exactly when the window is open.
   const opened = readCron(window).nextRun(new Date(now - window.durationMs));

@@ -102,6 +102,10 @@ export function createReconciler<Env extends object>(
   class Reconciler extends Coordinator<Env> {
     #github: GithubWriter | null = null;
 
+    protected override coordinators(): DurableObjectNamespace {
+      return options.coordinator(this.env);
+    }
+
     protected override objects(): ObjectBindings {
       return options.objects(this.env);
     }

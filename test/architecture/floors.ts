@@ -50,6 +50,7 @@ const SRC_IMPORTS = {
   server: [
     "log.ts",
     "model",
+    "manifest",
     "shards",
     "live",
     "github",

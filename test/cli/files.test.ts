@@ -162,7 +162,7 @@ describe("the config", () => {
 kind: Config
 manifests: declared
 environments:
-  staging: { endpoint: "${endpoint}", tokenVariable: STAGING_TOKEN }
+  staging: { endpoint: "${endpoint}", tokenVariable: SHARDCTL_STAGING_TOKEN }
   production: { endpoint: "https://shardctl.invalid" }
 defaultEnvironment: staging
 `;
@@ -176,7 +176,7 @@ defaultEnvironment: staging
     });
     const run = await runInProcess(["plan"], {
       cwd: join(project.path, "deep/down"),
-      env: { STAGING_TOKEN: "s", SHARDCTL_TOKEN: "other" },
+      env: { SHARDCTL_STAGING_TOKEN: "s", SHARDCTL_TOKEN: "other" },
     });
     expect(run.exitCode).toBe(EXIT.done);
     expect(server.requests[0]).toMatchObject({
@@ -193,7 +193,7 @@ defaultEnvironment: staging
     });
     await runInProcess(["plan", "--endpoint", server.endpoint], {
       cwd: project.path,
-      env: { STAGING_TOKEN: "s" },
+      env: { SHARDCTL_STAGING_TOKEN: "s" },
     });
     expect(server.requests[0]?.authorization).toBeUndefined();
   });

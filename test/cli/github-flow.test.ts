@@ -280,7 +280,7 @@ describe("a plan", () => {
       host: { now: Date.now },
     });
     expect(run.exitCode).toBe(EXIT.error);
-    expect(run.stderr).toContain("tokenVariable is GITHUB_TOKEN");
+    expect(run.stderr).toContain("begins with SHARDCTL_");
     expect(worker.requests).toEqual([]);
   });
 });

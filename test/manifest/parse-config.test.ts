@@ -17,14 +17,14 @@ const parse = (text: string): ReturnType<typeof parseConfig> =>
 
 describe("parseConfig", () => {
   it("reads every option", () => {
-    const text = `${HEADER}manifests: ./deploy/shards/\n${PRODUCTION}    tokenVariable: PRODUCTION_TOKEN\n  local: { endpoint: "http://127.0.0.1:8787" }\ndefaultEnvironment: local\n`;
+    const text = `${HEADER}manifests: ./deploy/shards/\n${PRODUCTION}    tokenVariable: SHARDCTL_PRODUCTION_TOKEN\n  local: { endpoint: "http://127.0.0.1:8787" }\ndefaultEnvironment: local\n`;
     expect(parse(text)).toEqual({
       config: {
         manifests: "deploy/shards",
         environments: {
           production: {
             endpoint: "https://shardctl.example.workers.dev",
-            tokenVariable: "PRODUCTION_TOKEN",
+            tokenVariable: "SHARDCTL_PRODUCTION_TOKEN",
           },
           local: { endpoint: "http://127.0.0.1:8787", tokenVariable: "SHARDCTL_TOKEN" },
         },

@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 
 import { type Key, compareKeys, toKey } from "../../src/model/layout/key.ts";
 import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
+import { isPrintable } from "../../src/manifest/fields.ts";
 import {
   formatErrors,
   parseConfig,
@@ -160,7 +161,7 @@ const name = fc
   .filter(
     (text) =>
       text.isWellFormed() &&
-      !/\p{Cc}/u.test(text) &&
+      isPrintable(text) &&
       text === text.trim() &&
       !/-(?:shard-|g)\d+$/u.test(text),
   );
@@ -221,7 +222,7 @@ const policy: fc.Arbitrary<Policy> = fc.record({
 });
 const labels = fc.dictionary(
   fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,12}$/u),
-  fc.string({ unit: "binary", maxLength: 20 }).filter((text) => text.isWellFormed()),
+  fc.string({ unit: "binary", maxLength: 20 }).filter((text) => isPrintable(text)),
   { maxKeys: 4, noNullPrototype: true },
 );
 

@@ -1,6 +1,7 @@
 import {
   createExecutionContext,
   createScheduledController,
+  listDurableObjectIds,
   runDurableObjectAlarm,
   runInDurableObject,
 } from "cloudflare:test";
@@ -664,5 +665,116 @@ describe("/shardctl apply", () => {
     };
     await work({ kind: "command", ...command });
     expect(github.comments.filter(({ body }) => body.startsWith(answerMarker(id)))).toHaveLength(1);
+  });
+});
+
+describe("a pull request that the Worker does not survive", () => {
+  const WORD = "has tried twice";
+
+  async function attemptsOf(key: string): Promise<number> {
+    return runInDurableObject(gitopsStub(), (_instance, { storage }) =>
+      Number(
+        storage.sql.exec("SELECT sum(begun) AS n FROM taskAttempts WHERE key = ?", key).one()["n"],
+      ),
+    );
+  }
+
+  /** As after attempts that took the object down. */
+  async function died(key: string, times: number): Promise<void> {
+    await runInDurableObject(gitopsStub(), (_instance, { storage }) => {
+      storage.sql.exec("INSERT OR REPLACE INTO taskAttempts VALUES (?, ?)", key, times);
+    });
+  }
+
+  it("has each attempt counted before it is made, and forgotten when it was answered", async () => {
+    openPull(91, "u1-orders");
+    const storage = await runInDurableObject(gitopsStub(), (_instance, context) => context.storage);
+    const seen: unknown[] = [];
+    github.before.set("pull", () => {
+      seen.push(storage.sql.exec("SELECT key, begun FROM taskAttempts").toArray());
+    });
+    await see(91);
+    expect(seen[0]).toEqual([{ key: "pull:91", begun: 1 }]);
+    expect(await attemptsOf("pull:91")).toBe(0);
+  });
+
+  it("is tried once more, and then given up with a word, nothing of it being read again", async () => {
+    const headSha = openPull(92, "u2-orders");
+    await died("pull:92", 1);
+    await see(92);
+    expect(bodiesOf(92)[0]).toContain("u2-orders");
+
+    const newSha = github.pushPull(92, { "manifests/u2-orders.yaml": manifest("u2-newer") });
+    await died("pull:92", 2);
+    const before = github.journal.filter((call) => call === "blob" || call === "pullFiles").length;
+    await see(92);
+    expect(github.journal.filter((call) => call === "blob" || call === "pullFiles")).toHaveLength(
+      before,
+    );
+    expect(bodiesOf(92)).toHaveLength(1);
+    expect(bodiesOf(92)[0]).toContain(WORD);
+    expect(checksOf(newSha)).toMatchObject([{ conclusion: "neutral" }]);
+    expect((await reviewsOf(92)).map((review) => review.headSha)).toEqual([headSha]);
+
+    await work({ kind: "scan", all: true });
+    expect(bodiesOf(92)[0]).toContain(WORD);
+    const lastSha = github.pushPull(92, { "manifests/u2-orders.yaml": manifest("u2-last") });
+    await work({ kind: "scan", all: false });
+    expect(bodiesOf(92)[0]).toContain("u2-last");
+    expect((await reviewsOf(92))[0]).toMatchObject({ headSha: lastSha });
+  });
+
+  it("is given up in silence when not even the word can be said", async () => {
+    openPull(93, "u3-orders");
+    await died("pull:93", 4);
+    await see(93);
+    expect(bodiesOf(93)).toEqual([]);
+    expect(await attemptsOf("pull:93")).toBe(0);
+  });
+
+  it("because of its command gets a word as the answer, and nothing is released", async () => {
+    openPull(94, "u4-orders");
+    await see(94);
+    const [review] = await reviewsOf(94);
+    const body = `/shardctl apply ${review?.fingerprint}`;
+    const { id } = github.addComment(94, "ada", body);
+    await died(`command:${id}`, 2);
+    await deliver("issue_comment", {
+      action: "created",
+      issue: { number: 94, pull_request: {} },
+      comment: { id, body, user: { login: "ada" } },
+    });
+    await settle();
+    const said = github.comments.find((entry) => entry.body.startsWith(answerMarker(id)));
+    expect(said?.body).toContain(WORD);
+    expect((await reviewsOf(94))[0]?.release ?? null).toBeNull();
+  });
+});
+
+describe("manifests of strangers", () => {
+  it("are read in an object of their own", async () => {
+    const binding = controlEnv.GITOPS;
+    openPull(95, "v1-orders");
+    await see(95);
+    const ids = (await listDurableObjectIds(binding)).map(String);
+    expect(ids).toContain(binding.idFromName("manifests").toString());
+    const tables = await runInDurableObject(
+      binding.getByName("manifests"),
+      (_instance, { storage }) =>
+        storage.sql
+          .exec("SELECT name FROM sqlite_schema WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'")
+          .toArray(),
+    );
+    expect(tables).toEqual([]);
+  });
+
+  it("may have less in them than those of a writer", async () => {
+    const text = `${"\n".repeat(70_000)}${manifest("v2-orders")}`;
+    openPull(96, "v2-orders", text, true);
+    await see(96);
+    expect(bodiesOf(96)[0]).toContain("from a fork have more than 65,536 tokens");
+    github.openPull(97, { files: { "manifests/v2-orders.yaml": text } });
+    await see(97);
+    expect(bodiesOf(97)[0]).not.toContain("65,536");
   });
 });

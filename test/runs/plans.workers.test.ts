@@ -87,7 +87,7 @@ describe("POST /v1/plans", () => {
       spec(`p6-${index}`, {
         object: "GONE",
         source: { file: long, line: 1, column: 1 },
-        labels: { long: long.slice(0, 500) },
+        labels: { long: long.slice(0, 256), longer: long.slice(0, 244) },
       }),
     );
     const plan = await makePlan("plan-6", specs);
@@ -161,7 +161,7 @@ describe("a request body", () => {
     [
       "too few split points",
       { desired: desired("b", [{ ...good, strategy: "range", splitPoints: [] }]) },
-      "count - 1 = 1",
+      "one less than count 2",
     ],
     [
       "roundRobin without a directory",

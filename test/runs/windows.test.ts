@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { isAnyWindowOpen, isReadableWindow } from "../../src/runs/windows.ts";
+import { isAnyWindowOpen } from "../../src/runs/windows.ts";
 
 const HOUR_MS = 3_600_000;
 /**
@@ -27,17 +27,5 @@ describe("isAnyWindowOpen", () => {
     expect(isAnyWindowOpen([], 0)).toBe(true);
     expect(isAnyWindowOpen([night, noon], Date.parse("2026-03-01T12:30:00Z"))).toBe(true);
     expect(isAnyWindowOpen([night, noon], Date.parse("2026-03-01T11:30:00Z"))).toBe(false);
-  });
-});
-
-describe("isReadableWindow", () => {
-  it.each([
-    [night, true],
-    [{ ...night, start: "soon" }, false],
-    [{ ...night, start: "0 25 * * *" }, false],
-    [{ ...night, timezone: "Mars/Olympus" }, false],
-    [{ ...night, start: "" }, false],
-  ])("%j: %s", (window, readable) => {
-    expect(isReadableWindow(window)).toBe(readable);
   });
 });

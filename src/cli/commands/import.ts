@@ -7,6 +7,7 @@ import { join, relative } from "node:path";
 import type { Command } from "commander";
 
 import type { NamespaceReport } from "../../model/api.ts";
+import type { LiveNamespace } from "../../model/live.ts";
 import { describeDisorder, repairCommand } from "../../model/disorder.ts";
 import { formatQuantity } from "../../model/figures.ts";
 import { renderManifest } from "../../manifest/index.ts";
@@ -15,6 +16,7 @@ import { type CommonOptions, type Perform, withHelp, withServerOptions } from ".
 import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
+import { importFileNames } from "../import-names.ts";
 import { specOfLive } from "../live-spec.ts";
 import { loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
@@ -58,7 +60,7 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
   const reports = await findLive(api.value, options);
   if (!reports.ok) return reports;
   const out = options.out ?? project.value.manifests[0] ?? "manifests";
-  const files: NewFile[] = [];
+  const found: LiveNamespace[] = [];
   const unreadable: string[] = [];
   for (const report of reports.value) {
     if (report.kind === "failed") {
@@ -73,17 +75,21 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
       );
       continue;
     }
-    const path = relative(
-      session.host.cwd,
-      join(session.host.cwd, out, `${report.namespace.name}.yaml`),
-    );
-    files.push({ path, text: renderManifest(specOfLive(report.namespace, path)) });
+    found.push(report.namespace);
   }
   if (unreadable.length > 0)
     return fail(
       "server",
       `Nothing was written: ${formatQuantity(unreadable.length, "namespace")} cannot be read.\n${unreadable.join("\n")}`,
     );
+  const shared = explainShared(found);
+  if (shared !== null)
+    return fail("server", shared, "Import one of the two with --object, into a folder of its own.");
+  const names = importFileNames(found.map(({ name }) => name));
+  const files = found.map((namespace, index): NewFile => {
+    const path = relative(session.host.cwd, join(session.host.cwd, out, names[index] ?? ""));
+    return { path, text: renderManifest(specOfLive(namespace, path)) };
+  });
   if (files.length === 0)
     return fail(
       "notFound",
@@ -104,6 +110,18 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
     ok: true,
     value: { exitCode: EXIT.done, json: { written: files.map((file) => file.path) } },
   };
+}
+
+/** Manifests declare each name once. Null when no two namespaces share one. */
+function explainShared(found: readonly LiveNamespace[]): string | null {
+  const objects = new Map<string, string>();
+  for (const { name, object } of found) {
+    const first = objects.get(name);
+    if (first !== undefined)
+      return `Nothing was written: the name ${JSON.stringify(name)} is live in ${first} and in ${object}, and manifests declare each name once.`;
+    objects.set(name, object);
+  }
+  return null;
 }
 
 async function findLive(

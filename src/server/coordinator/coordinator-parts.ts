@@ -16,6 +16,7 @@
  */
 import { watchRegistries } from "../../live/watch-registries.ts";
 import type { Run } from "../../model/api.ts";
+import type { SetReader } from "../../manifest/read-set.ts";
 import type { GithubReader, GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { AlarmClock } from "./alarm-clock.ts";
@@ -45,6 +46,8 @@ export interface Outside {
   /** Null without a repository, or without credentials for it. */
   readonly githubReader: () => GithubReader | null;
   readonly live: () => LiveAccess;
+  /** Reads manifests outside of this object. */
+  readonly readSet: SetReader;
 }
 
 /** The parts that can be called, and those that the object's own alarm uses. */
@@ -105,6 +108,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     settings: followed,
     github: outside.github,
     live,
+    readSet: outside.readSet,
     coordinator: { plans, runs, starts, reviews, reviewsStore },
     claimDelivery: (id, now) => once.claimDelivery(id, now),
     arm,
@@ -112,6 +116,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reconciliation = new Reconciliation(storage, {
     settings: followed,
     github: outside.githubReader,
+    readSet: outside.readSet,
     live: (environment) => noteSights(live(), environment, page, observation),
     reviews: reviewsStore,
     plans,

@@ -14,23 +14,33 @@ import { DurableObject } from "cloudflare:workers";
 
 import type { Result } from "../../model/result.ts";
 import type { GithubReader, GithubWriter } from "../../github/port.ts";
+import { readSet, type SetRequest } from "../../manifest/read-set.ts";
 import { createObjectAccess } from "../../live/durable-object.ts";
 import { logError } from "../../log.ts";
 import type { Settings } from "../settings.ts";
 import type { CoordinatorApi } from "./coordinator-api.ts";
 import { assembleCoordinator, type CoordinatorParts } from "./coordinator-parts.ts";
+import { createRemoteReader, type ManifestCarrier, READER_NAME } from "./manifest-reader.ts";
 import type { CallCarrier } from "./reach-coordinator.ts";
 
 /** After an alarm that could not even read what is due. */
 const FAULT_DELAY_MS = 60_000;
 
 /** Subclassed by `createReconciler`, which knows where the bindings are. */
-export abstract class Coordinator<Env> extends DurableObject<Env> implements CallCarrier {
-  readonly #parts: CoordinatorParts;
+export abstract class Coordinator<Env>
+  extends DurableObject<Env>
+  implements CallCarrier, ManifestCarrier
+{
+  /** Null in the object that only reads manifests. */
+  readonly #parts: CoordinatorParts | null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#parts = assembleCoordinator({
+    if (ctx.id.name === READER_NAME) {
+      this.#parts = null;
+      return;
+    }
+    const parts = assembleCoordinator({
       storage: ctx.storage,
       settings: () => {
         const settings = this.settings();
@@ -39,11 +49,15 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Cal
       github: () => this.github(),
       githubReader: () => this.githubReader(),
       live: () => createObjectAccess(this.objects()),
+      readSet: createRemoteReader(() => this.coordinators()),
     });
+    this.#parts = parts;
     // An alarm can only be missing after a crash, and after a crash this runs.
-    void ctx.blockConcurrencyWhile(() => this.#parts.alarm.resume());
+    void ctx.blockConcurrencyWhile(() => parts.alarm.resume());
   }
 
+  /** The binding that this class is behind. */
+  protected abstract coordinators(): DurableObjectNamespace;
   protected abstract objects(): Readonly<Record<string, DurableObjectNamespace>>;
   /**
    * A failure when the Worker is set up wrongly. The HTTP API says so; runs that were started
@@ -56,6 +70,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Cal
   protected abstract githubReader(): GithubReader | null;
 
   override async alarm(): Promise<void> {
+    if (this.#parts === null) return;
     const { pullWork, reconciliation, observation, steps, alarm } = this.#parts;
     try {
       const now = Date.now();
@@ -77,11 +92,18 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Cal
    * have.
    */
   async call(part: string, name: string, args: readonly unknown[]): Promise<unknown> {
-    const { api } = this.#parts;
-    const calls = Object.hasOwn(api, part) ? api[part as keyof CoordinatorApi] : {};
+    const api: Partial<CoordinatorApi> = this.#parts?.api ?? {};
+    const calls = Object.hasOwn(api, part) ? (api[part as keyof CoordinatorApi] ?? {}) : {};
     const method = (calls as Readonly<Record<string, unknown>>)[name];
     if (typeof method !== "function")
       throw new Error(`The coordinator of this version has no call ${part}.${name}`);
     return Reflect.apply(method, calls, args) as unknown;
+  }
+
+  // eslint-disable-next-line typescript/require-await -- a call of another object is a promise.
+  async readManifests(request: SetRequest): Promise<ReadableStream<Uint8Array>> {
+    const { body } = Response.json(readSet(request));
+    if (body === null) throw new Error("A response with JSON has a body");
+    return body;
   }
 }

@@ -1,0 +1,200 @@
+/**
+ * A token goes where the machine's user wants it, whatever a checked-out repository says, and no
+ * file of the machine is read for a link in one.
+ */
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { afterEach, describe, expect, it } from "vitest";
+
+import { EXIT } from "../../src/cli/exit-codes.ts";
+import { temporaryProject } from "./support/project.ts";
+import { type CliRun, runInProcess, temporaryFolder } from "./support/run-cli.ts";
+import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { reconciler } from "./support/scripts.ts";
+import { MANIFEST } from "./support/states.ts";
+
+const ENDPOINT = "https://shardctl.example.test";
+
+let server: ScriptedServer | null = null;
+afterEach(async () => {
+  await server?.close();
+  server = null;
+});
+
+interface Sent {
+  readonly url: string;
+  readonly authorization: string | null;
+}
+
+/** `shardctl plan` in a repository with this config; every request answers 503. */
+async function planWith(
+  config: string,
+  env: Readonly<Record<string, string>>,
+  { argv = [], typed }: { readonly argv?: readonly string[]; readonly typed?: string } = {},
+): Promise<{ readonly run: CliRun; readonly sent: readonly Sent[] }> {
+  await using project = await temporaryProject({
+    "manifests/orders.yaml": MANIFEST,
+    "shardctl.yaml": config,
+  });
+  const sent: Sent[] = [];
+  const run = await runInProcess(["plan", ...argv], {
+    cwd: project.path,
+    env,
+    ...(typed === undefined ? {} : { typed }),
+    host: {
+      fetch: async (input, init) => {
+        const request = new Request(input, init);
+        sent.push({ url: request.url, authorization: request.headers.get("authorization") });
+        return new Response("", { status: 403 });
+      },
+    },
+  });
+  return { run, sent };
+}
+
+const configOf = (endpoint: string, tokenVariable = "SHARDCTL_TOKEN"): string =>
+  `apiVersion: shardctl.dev/v1\nkind: Config\nenvironments:\n  production: { endpoint: "${endpoint}", tokenVariable: ${tokenVariable} }\n`;
+
+const tokensOf = (sent: readonly Sent[]): (string | null)[] => [
+  ...new Set(sent.map(({ authorization }) => authorization)),
+];
+
+describe("a config of a repository", () => {
+  it.each([
+    "AWS_SECRET_ACCESS_KEY",
+    "PATH",
+    "GITHUB_TOKEN",
+    "SHARDCTL",
+    "SHARDCTL_",
+    "MY_SHARDCTL_TOKEN",
+  ])("names no variable of others to be sent: %s", async (variable) => {
+    const { run, sent } = await planWith(configOf(ENDPOINT, variable), { [variable]: "secret" });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain("begins with SHARDCTL_");
+    expect(run.stdout + run.stderr).not.toContain("secret");
+    expect(sent).toEqual([]);
+  });
+
+  it("does not decide where a token goes", async () => {
+    const { run, sent } = await planWith(configOf(ENDPOINT), { SHARDCTL_TOKEN: "secret" });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain(`this repository names ${ENDPOINT}, which has not been confirmed`);
+    expect(sent).toEqual([]);
+  });
+
+  it("is obeyed after the machine's user has confirmed its endpoint once", async () => {
+    await using home = await temporaryFolder();
+    const env = { SHARDCTL_TOKEN: "secret", HOME: home.path };
+    const refused = await planWith(configOf(ENDPOINT), env, { typed: "y\n" });
+    expect(refused.sent).toEqual([]);
+    const asked = await planWith(configOf(ENDPOINT), env, { typed: "yes\n" });
+    expect(tokensOf(asked.sent)).toEqual(["Bearer secret"]);
+    const later = await planWith(configOf(ENDPOINT), env);
+    expect(tokensOf(later.sent)).toEqual(["Bearer secret"]);
+    const other = await planWith(configOf(`${ENDPOINT}.evil.test`), env);
+    expect(other.sent).toEqual([]);
+    const file = join(home.path, ".config", "shardctl", "endpoints.json");
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual([ENDPOINT]);
+    await writeFile(file, "{ broken");
+    expect((await planWith(configOf(ENDPOINT), env)).sent).toEqual([]);
+  });
+
+  it.each([
+    ["a variable of the machine", { SHARDCTL_TRUSTED_ENDPOINTS: `https://x.test ${ENDPOINT}` }, []],
+    ["SHARDCTL_ENDPOINT", { SHARDCTL_ENDPOINT: ENDPOINT }, []],
+    ["--endpoint", {}, ["--endpoint", ENDPOINT]],
+  ])("is obeyed, or not needed, with %s", async (_name, more, argv) => {
+    const env = { SHARDCTL_TOKEN: "secret", ...more };
+    const { sent } = await planWith(configOf(ENDPOINT), env, { argv });
+    expect(tokensOf(sent)).toEqual(["Bearer secret"]);
+  });
+
+  it("needs no confirmation where there is no token to send", async () => {
+    const { sent } = await planWith(configOf(ENDPOINT), {});
+    expect(tokensOf(sent)).toEqual([null]);
+  });
+});
+
+describe("an endpoint by http", () => {
+  it.each([
+    "http://shardctl.example.test",
+    "http://127.0.0.1.example.test",
+    "http://10.0.0.1:8787",
+  ])("elsewhere than on this machine gets no token: %s", async (endpoint) => {
+    const env = { SHARDCTL_TOKEN: "secret" };
+    const { run, sent } = await planWith(configOf(ENDPOINT), env, {
+      argv: ["--endpoint", endpoint],
+    });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain("in the clear");
+    expect(sent).toEqual([]);
+  });
+
+  it("on this machine gets it", async () => {
+    const env = { SHARDCTL_TOKEN: "secret" };
+    const { sent } = await planWith(configOf("http://127.0.0.1:8787"), env);
+    expect(tokensOf(sent)).toEqual(["Bearer secret"]);
+  });
+});
+
+describe("a symbolic link in a repository", () => {
+  const SECRET = "aws_secret_access_key: canary-value";
+
+  it.each([
+    ["a manifest", "manifests/orders.yaml", "secret.yaml"],
+    ["the folder of the manifests", "manifests", "."],
+    ["a manifest, over another link", "manifests/orders.yaml", "chain.yaml"],
+    ["the config", "shardctl.yaml", "secret.yaml"],
+  ])("that leads out of it is not read: %s", async (_name, link, target) => {
+    await using elsewhere = await temporaryFolder();
+    await writeFile(join(elsewhere.path, "secret.yaml"), SECRET);
+    await symlink(join(elsewhere.path, "secret.yaml"), join(elsewhere.path, "chain.yaml"));
+    await using project = await temporaryFolder();
+    await mkdir(join(project.path, ".git"));
+    if (link !== "manifests") await mkdir(join(project.path, "manifests"));
+    await symlink(join(elsewhere.path, target), join(project.path, link));
+    for (const argv of [["validate"], ["validate", "manifests"], ["plan"]]) {
+      const env = { SHARDCTL_ENDPOINT: "http://127.0.0.1:1" };
+      const run = await runInProcess(argv, { cwd: project.path, env });
+      expect(run.exitCode, argv.join(" ")).toBe(EXIT.error);
+      expect(run.stderr).toContain("symbolic link");
+      expect(run.stdout + run.stderr).not.toContain("canary");
+      expect(run.stdout + run.stderr).not.toContain("aws_secret");
+    }
+  });
+
+  it("that stays in it is followed", async () => {
+    await using project = await temporaryProject({ "shared/orders.yaml": MANIFEST });
+    await mkdir(join(project.path, ".git"));
+    await mkdir(join(project.path, "manifests"), { recursive: true });
+    await symlink(join(project.path, "shared/orders.yaml"), join(project.path, "manifests/o.yaml"));
+    const run = await runInProcess(["validate", "manifests/o.yaml"], {
+      cwd: project.path,
+      env: {},
+    });
+    expect(run.exitCode).toBe(EXIT.done);
+  });
+
+  it("does not matter for a file elsewhere that a person names", async () => {
+    await using elsewhere = await temporaryFolder();
+    await writeFile(join(elsewhere.path, "orders.yaml"), MANIFEST);
+    await using project = await temporaryProject({});
+    const run = await runInProcess(["validate", join(elsewhere.path, "orders.yaml")], {
+      cwd: project.path,
+      env: {},
+    });
+    expect(run.exitCode).toBe(EXIT.done);
+  });
+});
+
+it("a token for this machine is still sent to a running reconciler", async () => {
+  server = await startScriptedServer(reconciler());
+  await using project = await temporaryProject({ "manifests/orders.yaml": MANIFEST });
+  const run = await runInProcess(["plan"], {
+    cwd: project.path,
+    env: { SHARDCTL_ENDPOINT: server.endpoint, SHARDCTL_TOKEN: "mine" },
+  });
+  expect(run.exitCode).toBe(EXIT.done);
+  expect(server.requests[0]?.authorization).toBe("Bearer mine");
+});
