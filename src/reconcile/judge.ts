@@ -241,12 +241,7 @@ export function isNew(state: NamespaceState, pending: PendingChange): boolean {
 }
 
 function changeText({ kind, reason }: PendingChange): string {
-  return `${kind} (${withoutKeys(reason)})`;
-}
-
-/** Split points may be values of rows: they are not for alerts and histories. */
-export function withoutKeys(reason: string): string {
-  return reason.startsWith("split points") ? "other split points" : reason;
+  return `${kind} (${reason})`;
 }
 
 function hold(
