@@ -55,7 +55,7 @@ export interface ApiClient {
   namespaces(filter?: Partial<NamespaceRef>): Promise<CliResult<readonly NamespaceReport[]>>;
   namespace(name: string, object: string | null): Promise<CliResult<NamespaceReport>>;
   history(name: string, object: string | null): Promise<CliResult<readonly OperationStatus[]>>;
-  /** What the objects of a namespace name of single rows; needs the role apply. */
+  /** Tells what the objects of a namespace name of single rows; needs the role apply. */
   rowIds(name: string, object: string | null): Promise<CliResult<RowIds>>;
   createPlan(request: PlanRequest): Promise<CliResult<Plan>>;
   plan(fingerprint: string): Promise<CliResult<Plan>>;

@@ -8,8 +8,8 @@ import type { LiveNamespace } from "../model/live.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../model/spec.ts";
 
 /**
- * Null for a caller that may not apply, and is shown numbers: the declaration then leaves the points
- * as they are.
+ * Null for a caller that may not apply, and is shown numbers: the declaration then leaves the
+ * points as they are.
  */
 function splitPointsOf(ranges: readonly { readonly end: Key | null }[]): Key[] | null {
   const points = ranges.map(({ end }) => end).filter((end): end is Key => end !== null);

@@ -17,6 +17,7 @@ import type {
 import type { OperationStatus } from "../model/operation.ts";
 import {
   errorWords,
+  hideRowWords,
   namespaceForOthers,
   operationForOthers,
   readFault,
@@ -284,11 +285,14 @@ function explainException(ref: NamespaceRef, error: unknown): LiveFailure {
   }
   return {
     kind: "unreachable",
-    message: withoutRowWords(
-      `'${ref.name}' behind '${ref.object}' could not be reached: ${error instanceof CallTimeout ? text : errorWords(text)}`,
-      ref.name,
-    ),
+    message: `'${ref.name}' behind '${ref.object}' could not be reached: ${error instanceof CallTimeout ? text : wordsOf(text)}`,
   };
+}
+
+/** A class may throw what it has read of a row. */
+function wordsOf(thrown: string): string {
+  const shown = hideRowWords(errorWords(thrown));
+  return shown === thrown ? thrown : `${shown}: the log of the class has it`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

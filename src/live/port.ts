@@ -67,7 +67,7 @@ export interface LiveAccess extends LiveReader, MemberReader {
    * only gives the status.
    */
   resume(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
-  /** What its objects name of single rows. For callers that may apply; to be stored nowhere. */
+  /** Tells of single rows as its objects name them. For callers that may apply; kept nowhere. */
   ids(ref: NamespaceRef): Promise<LiveResult<RowIds>>;
   /**
    * Applies the repair plan of this fingerprint and nothing else: refused as `invalid` when the

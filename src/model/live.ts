@@ -72,12 +72,12 @@ export interface LiveNamespace {
 }
 
 /**
- * What the objects of a namespace name of single rows, for whoever may apply: read from the objects
+ * Single rows as the objects of a namespace name them, for whoever may apply: read from the objects
  * for each who asks, and kept nowhere else.
  */
 export interface RowIds {
   readonly namespace: string;
-  /** Texts of the newest operations, and of members that do not answer, with all that they quote. */
+  /** Texts of the newest operations and of members that do not answer, with all that they quote. */
   readonly texts: readonly { readonly of: string; readonly text: string }[];
   /**
    * Rows on a member that does not own them, the first of each table. `id` is the primary key as a

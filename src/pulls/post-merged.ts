@@ -90,7 +90,8 @@ async function planBranch(
   const { desired } = parseManifests(read.value.files, { environment, commit: read.value.commit });
   if (desired === null) return success(null);
   return success(
-    (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null)).plan,
+    (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null, true, true))
+      .plan,
   );
 }
 

@@ -22,7 +22,7 @@ export function describeDifference(one: Case): FoundDrift | null {
   if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
   // A change that is on its way, or waits for its moment, is no drift.
   if (isReviewed && !isBlocked) return null;
-  if (approval.kind === "unknown") return null;
+  if (approval.kind === "unknown" || approval.kind === "leftUndone") return null;
   if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
   const isHealing = verdict.kind === "apply";
   // The audit has reported these already.

@@ -1,4 +1,4 @@
-/** What the objects of a namespace tell of single rows, for the terminal of whoever may apply. */
+/** Renders single rows as the objects of a namespace name them, for whoever may apply. */
 import type { RowIds } from "../model/live.ts";
 import { printable } from "./printable.ts";
 

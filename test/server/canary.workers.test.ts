@@ -118,7 +118,7 @@ async function page(path: string): Promise<string> {
   return response.text();
 }
 
-/** Everything that others than the owner of the rows can read of a namespace, by where it stands. */
+/** All that others than the owner of the rows can read of a namespace, by where it stands. */
 async function outputsOf(environment: string, name: string): Promise<Record<string, string>> {
   const read = { token: "read-token" };
   const drift = await report(environment);

@@ -108,7 +108,7 @@ export class RealThings extends ThingsObject {
   }
 }
 
-/** What objects behind REAL throw instead of an answer, by name. */
+/** Errors that objects behind REAL throw instead of an answer, by name. */
 export const thrownBy = new Map<string, string>();
 
 /** Switches by which tests break the Worker itself. */

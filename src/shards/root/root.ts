@@ -237,7 +237,7 @@ export class Root {
     return record ? success(this.journal.status(record)) : failure(this.#notFound(id));
   }
 
-  /** What the objects name of single rows. */
+  /** Tells what the objects name of single rows. */
   tellRows(): Promise<RowIds> {
     return tellRows({ ...this.#options, journal: this.journal });
   }

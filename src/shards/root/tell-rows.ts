@@ -2,7 +2,8 @@
  * Tells what the objects of a namespace know of single rows: the texts of operations with their
  * ids, and rows that stand on a member which does not own them.
  *
- * Read from the journal and from the live members for the one who asks, who may apply; kept nowhere.
+ * Read from the journal and from the live members for each who asks, with the role apply; kept
+ * nowhere.
  */
 import type { RowIds } from "../../model/live.ts";
 import { withRowWords } from "../../model/row-words.ts";

@@ -251,6 +251,7 @@ function start(
     paused: null,
     fault: null,
     lastError: null,
+    marked: true,
     retries: 0,
   });
   return success(pollsToComplete === 0 ? finish(state, now) : lastOperation(state));
