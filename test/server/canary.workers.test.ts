@@ -9,7 +9,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
 import { renderAlertChat } from "../../src/alerts/alert-chat.ts";
 import { renderAlertIssue } from "../../src/alerts/alert-markdown.ts";
-import type { NamespaceReport, OperationList, RunList } from "../../src/model/api.ts";
+import type { NamespaceReport, OperationList, Problem, RunList } from "../../src/model/api.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
 import type { EventList } from "../../src/model/event.ts";
 import type { LiveNamespace, RowIds } from "../../src/model/live.ts";
@@ -128,7 +128,10 @@ async function outputsOf(environment: string, name: string): Promise<Record<stri
   const runs = await call<RunList>("GET", `/v1/runs?environment=${environment}`, read);
   const events = await call<EventList>("GET", `/v1/events?environment=${environment}`, read);
   const repair = await call<unknown>("GET", `/v1/namespaces/${name}/repair?${of}`, {});
-  const plan = await makePlan(environment, [declareReal(name, 3)]);
+  const planned = await call<Plan & Problem>("POST", "/v1/plans", {
+    body: { desired: { environment, commit: null, namespaces: [declareReal(name, 3)] } },
+  });
+  const plan = planned.status === 200 ? planned.body : null;
   const alert = {
     environment,
     drifts: drift.drifts,
@@ -162,15 +165,21 @@ async function outputsOf(environment: string, name: string): Promise<Record<stri
     runs: JSON.stringify(runs.body),
     events: JSON.stringify(events.body),
     repair: JSON.stringify(repair.body),
-    plan: JSON.stringify(plan),
+    plan: JSON.stringify(planned.body),
     metrics: await page("/metrics"),
     overview: await page(`/?environment=${environment}`),
     page: await page(`/namespaces/REAL/${name}?environment=${environment}`),
-    comment: renderComment({ kind: "planned", plan }, context),
+    comment: renderComment(
+      plan === null
+        ? { kind: "unplanned", message: planned.body.detail }
+        : { kind: "planned", plan },
+      context,
+    ),
     ...Object.fromEntries(
       runs.body.runs.map((run) => [
         `comment of ${run.id}`,
-        renderComment({ kind: "run", plan, run }, context) + renderRun(run, { now: NOW }),
+        (plan === null ? "" : renderComment({ kind: "run", plan, run }, context)) +
+          renderRun(run, { now: NOW }),
       ]),
     ),
     alertIssue: renderAlertIssue(alert),
