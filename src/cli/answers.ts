@@ -5,6 +5,7 @@
 import type { NamespaceReport, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";
 import type { HistoryEvent } from "../model/event.ts";
+import type { RowIds } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import { PLAN_VERSION, type Plan } from "../model/plan.ts";
 import type { RepairOutcome, RepairPlan } from "../model/repair.ts";
@@ -99,6 +100,17 @@ export function readNamespace(body: unknown): NamespaceReport | string {
     members: "array",
   });
   return wrong === null ? (body as unknown as NamespaceReport) : `it is not a namespace: ${wrong}`;
+}
+
+export function readRowIds(body: unknown): RowIds | string {
+  const shape = {
+    namespace: "string",
+    texts: "array",
+    misplaced: "array",
+    unsaid: "array",
+  } as const;
+  const wrong = mismatch(body, shape);
+  return wrong === null ? (body as RowIds) : `it does not tell of rows: ${wrong}`;
 }
 
 export function readHistory(body: unknown): readonly OperationStatus[] | string {

@@ -13,7 +13,7 @@
 import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";
 import type { EventKind, HistoryEvent } from "../model/event.ts";
-import type { NamespaceRef } from "../model/live.ts";
+import type { NamespaceRef, RowIds } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
@@ -38,6 +38,7 @@ import {
   readReceipt,
   readRepairOutcome,
   readRepairPlan,
+  readRowIds,
   readReview,
   readReviews,
   readRun,
@@ -54,6 +55,8 @@ export interface ApiClient {
   namespaces(filter?: Partial<NamespaceRef>): Promise<CliResult<readonly NamespaceReport[]>>;
   namespace(name: string, object: string | null): Promise<CliResult<NamespaceReport>>;
   history(name: string, object: string | null): Promise<CliResult<readonly OperationStatus[]>>;
+  /** Tells what the objects of a namespace name of single rows; needs the role apply. */
+  rowIds(name: string, object: string | null): Promise<CliResult<RowIds>>;
   createPlan(request: PlanRequest): Promise<CliResult<Plan>>;
   plan(fingerprint: string): Promise<CliResult<Plan>>;
   apply(fingerprint: string, request: ApplyRequest): Promise<CliResult<Run>>;
@@ -184,6 +187,8 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
       get(`/v1/namespaces/${encodeURIComponent(name)}${query({ object })}`, readNamespace),
     history: (name, object) =>
       get(`/v1/namespaces/${encodeURIComponent(name)}/history${query({ object })}`, readHistory),
+    rowIds: (name, object) =>
+      getSlowly(`/v1/namespaces/${encodeURIComponent(name)}/ids${query({ object })}`, readRowIds),
     createPlan: (request) => post("/v1/plans", request, "whenTransient", readPlan),
     plan: (fingerprint) => get(`/v1/plans/${encodeURIComponent(fingerprint)}`, readPlan),
     apply: (fingerprint, request) =>

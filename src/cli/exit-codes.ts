@@ -16,7 +16,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 const MEANINGS: readonly (readonly [ExitCode, string])[] = [
   [EXIT.done, "done, or nothing to do"],
-  [EXIT.error, "error, or something could not be read (status, drift --exit-code)"],
+  [EXIT.error, "error, or something could not be read (plan, status, drift --exit-code)"],
   [EXIT.changesPending, "changes are pending, or drift (plan and drift with --exit-code only)"],
   [EXIT.stalePlan, "stale plan: the state that it was made from has changed"],
   [EXIT.blocked, "blocked by a guard"],

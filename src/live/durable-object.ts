@@ -14,6 +14,15 @@ import type {
   LiveResult,
   NamespaceRef,
 } from "../model/live.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import {
+  errorWords,
+  hideRowWords,
+  namespaceForOthers,
+  operationForOthers,
+  readFault,
+  withoutRowWords,
+} from "../model/row-words.ts";
 import { PeerProtocols } from "../model/wire/peer-protocols.ts";
 import {
   type ControlReplies,
@@ -93,18 +102,26 @@ export function createObjectAccess(
   return {
     async describe(ref) {
       const answer = await ask(ref, { kind: "describe", object: ref.object });
-      return answer.ok ? checkNamespace(ref, answer.value) : answer;
+      const checked = answer.ok ? checkNamespace(ref, answer.value) : answer;
+      return checked.ok ? success(namespaceForOthers(checked.value)) : checked;
     },
     async distribute(ref, distribution) {
       const answer = await ask(ref, { kind: "distribute", distribution }, DISTRIBUTE_TIMEOUT_MS);
       return answer.ok ? checkDistribution(ref, answer.value) : answer;
     },
-    operation: (ref, id) => ask(ref, { kind: "operation", id }),
-    history: (ref, limit) => ask(ref, { kind: "history", limit }),
-    start: (ref, operation) => ask(ref, { kind: "start", operation }),
-    cancel: (ref, id) => ask(ref, { kind: "cancel", id }),
-    pause: (ref, id, { reason, by }) => ask(ref, { kind: "pause", id, reason, by }),
-    resume: (ref, id) => ask(ref, { kind: "resume", id }),
+    operation: (ref, id) => follow(ask(ref, { kind: "operation", id })),
+    async history(ref, limit) {
+      const answer = await ask(ref, { kind: "history", limit });
+      if (!answer.ok) return answer;
+      return Array.isArray(answer.value)
+        ? success(answer.value.map(operationForOthers))
+        : failure(nonsense(ref, "history"));
+    },
+    start: (ref, operation) => follow(ask(ref, { kind: "start", operation })),
+    cancel: (ref, id) => follow(ask(ref, { kind: "cancel", id })),
+    pause: (ref, id, { reason, by }) => follow(ask(ref, { kind: "pause", id, reason, by })),
+    resume: (ref, id) => follow(ask(ref, { kind: "resume", id })),
+    ids: (ref) => ask(ref, { kind: "ids" }, REPAIR_TIMEOUT_MS),
     async planRepair(ref, repair) {
       const answer = await ask(ref, { kind: "planRepair", repair }, REPAIR_TIMEOUT_MS);
       return answer.ok ? checkRepair(ref, "planRepair", answer.value, REPAIR_PLAN_LISTS) : answer;
@@ -118,6 +135,14 @@ export function createObjectAccess(
       return answer.ok ? sumTables(ref, answer.value) : answer;
     },
   };
+}
+
+/** Objects of an older library send texts that quote rows. */
+async function follow(
+  asked: Promise<LiveResult<OperationStatus>>,
+): Promise<LiveResult<OperationStatus>> {
+  const answer = await asked;
+  return answer.ok ? success(operationForOthers(answer.value)) : answer;
 }
 
 function callObject(
@@ -173,7 +198,8 @@ function readReply<Value>(
 ): LiveResult<Value> {
   if (reply.ok)
     return isRecord(reply.value) ? success(reply.value as Value) : failure(nonsense(ref, asked));
-  const { kind: reason, message } = reply.failure;
+  const { kind: reason, fault } = reply.failure;
+  const message = withoutRowWords(fault ? readFault(fault) : reply.failure.message, ref.name);
   if (reason === "unreachable") return failure({ kind: "unreachable", message });
   return failure({ kind: "refused", message, reason });
 }
@@ -259,8 +285,14 @@ function explainException(ref: NamespaceRef, error: unknown): LiveFailure {
   }
   return {
     kind: "unreachable",
-    message: `'${ref.name}' behind '${ref.object}' could not be reached: ${text}`,
+    message: `'${ref.name}' behind '${ref.object}' could not be reached: ${error instanceof CallTimeout ? text : wordsOf(text)}`,
   };
+}
+
+/** A class may throw what it has read of a row. */
+function wordsOf(thrown: string): string {
+  const shown = hideRowWords(errorWords(thrown));
+  return shown === thrown ? thrown : `${shown}: the log of the class has it`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

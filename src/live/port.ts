@@ -9,6 +9,7 @@ import type {
   LiveNamespace,
   LiveResult,
   NamespaceRef,
+  RowIds,
 } from "../model/live.ts";
 import type { OperationStatus, StartOperation } from "../model/operation.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
@@ -66,6 +67,8 @@ export interface LiveAccess extends LiveReader, MemberReader {
    * only gives the status.
    */
   resume(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
+  /** Tells of single rows as its objects name them. For callers that may apply; kept nowhere. */
+  ids(ref: NamespaceRef): Promise<LiveResult<RowIds>>;
   /**
    * Applies the repair plan of this fingerprint and nothing else: refused as `invalid` when the
    * plan is another by now, or has obstacles, and as `operationRunning` while an operation makes

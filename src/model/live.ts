@@ -67,6 +67,31 @@ export interface LiveNamespace {
   readonly partitioners: readonly PartitionerRef[];
   /** Milliseconds since the Unix epoch. */
   readonly countedAt: number;
+  /** True from a library whose texts mark what they quote of rows; see `row-words.ts`. */
+  readonly marked?: true;
+}
+
+/**
+ * Single rows as the objects of a namespace name them, for whoever may apply: read from the objects
+ * for each who asks, and kept nowhere else.
+ */
+export interface RowIds {
+  readonly namespace: string;
+  /** Texts of the newest operations and of members that do not answer, with all that they quote. */
+  readonly texts: readonly { readonly of: string; readonly text: string }[];
+  /**
+   * Rows on a member that does not own them, the first of each table. `id` is the primary key as a
+   * JSON array, `key` the shard key in words.
+   */
+  readonly misplaced: readonly ({ readonly member: string } & RowSample)[];
+  /** Members that could not be asked for misplaced rows. */
+  readonly unsaid: readonly string[];
+}
+
+export interface RowSample {
+  readonly table: string;
+  readonly id: string;
+  readonly key: string;
 }
 
 /** Why a namespace could not be read. It is never taken for an empty one. */

@@ -64,8 +64,8 @@ export interface StartOperation {
 }
 
 /**
- * Why an operation failed or what last went wrong. The message carries counts and names, never the
- * content of a row.
+ * Why an operation failed or what last went wrong. The message carries counts and names. Ids of
+ * rows are marked in it, and stay in the object: see `row-words.ts`.
  */
 export interface OperationFault {
   readonly kind:
@@ -82,6 +82,8 @@ export interface OperationFault {
     | "cancelled"
     | "internal";
   readonly message: string;
+  /** True from a library that marks in the message what it quotes of rows; see `row-words.ts`. */
+  readonly marked?: true;
 }
 
 /**
@@ -159,6 +161,8 @@ export interface OperationFacts {
   /** The last thing that went wrong and is being retried. */
   readonly lastError: string | null;
   readonly retries: number;
+  /** True of an operation whose texts mark what they quote of rows; see `row-words.ts`. */
+  readonly marked?: true;
   /**
    * Each participant's bookmark of point-in-time recovery from before the operation began, by the
    * member's name. Absent for an operation of an older library; zeros in the local runtime, which

@@ -90,7 +90,8 @@ async function planBranch(
   const { desired } = await readSet({ files, config: null, environment, commit });
   if (desired === null) return success(null);
   return success(
-    (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null)).plan,
+    (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null, true, true))
+      .plan,
   );
 }
 

@@ -2,7 +2,7 @@
  * Describes the drift that people see while a pending change is not made: why not, and what to do
  * about it. The last column of the table in judge.ts.
  */
-import { type Case, isMadeByStranger, isNew, withoutKeys } from "./judge.ts";
+import { type Case, isMadeByStranger, isNew } from "./judge.ts";
 import { RUN_FAILURES_MAX } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
@@ -22,7 +22,7 @@ export function describeDifference(one: Case): FoundDrift | null {
   if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
   // A change that is on its way, or waits for its moment, is no drift.
   if (isReviewed && !isBlocked) return null;
-  if (approval.kind === "unknown") return null;
+  if (approval.kind === "unknown" || approval.kind === "leftUndone") return null;
   if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
   const isHealing = verdict.kind === "apply";
   // The audit has reported these already.
@@ -48,7 +48,7 @@ function specDrift({ state, pending, blocks }: Case): Omit<FoundDrift, "remedy">
     : "live was changed";
   return {
     kind: "spec",
-    reason: `${pending.kind}: ${withoutKeys(pending.reason)} (${why})`,
+    reason: `${pending.kind}: ${pending.reason} (${why})`,
     detail: null,
   };
 }

@@ -42,7 +42,9 @@ export async function judgeAll(
   const isAsked = env.commit !== null && cases.some(({ pending }) => pending.cause === "declared");
   const answer: ReviewAnswer = isAsked
     ? await context.reviews()
-    : { kind: "found", plans: [], requests: 0 };
+    : env.commit === null
+      ? { kind: "noRepository", requests: 0 }
+      : { kind: "found", plans: [], requests: 0 };
   const approved: Case[] = [];
   for (const one of cases) approved.push({ ...one, approval: await findApproval(one, answer) });
   const plans = answer.kind === "found" ? answer.plans : [];
@@ -164,6 +166,7 @@ async function findApproval(
     return { kind: "reviewed", pull: approval.pull, change: null };
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
     return { kind: "heals" };
+  if (answer.kind === "noRepository" && isNew(state, pending)) return { kind: "leftUndone" };
   return answer.kind === "failed" && isNew(state, pending)
     ? { kind: "unknown", message: answer.message }
     : { kind: "none" };

@@ -5,6 +5,7 @@
  * |-------------------------------------------------------------|------------------------|------------------------|
  * | somebody's run is about it                                  | hold InRun             |                        |
  * | nobody reviewed it, and it is not for us to heal            | hold NotReviewed       | spec                   |
+ * | somebody applied it, and the run ended without it           | hold LeftUndone        |                        |
  * | a run that nobody here knows made live so                   | hold RunUnknown        | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
@@ -39,6 +40,8 @@ export type Approval =
     }
   /** Drift that policy.selfHeal lets us mend. */
   | { readonly kind: "heals" }
+  /** A run that somebody started without a repository has ended before it. */
+  | { readonly kind: "leftUndone" }
   | { readonly kind: "none" }
   | { readonly kind: "unknown"; readonly message: string };
 
@@ -120,6 +123,12 @@ function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict |
         "Reconciling",
         "ReviewUnknown",
         `${changeText(pending)}: its review could not be looked up: ${approval.message}`,
+      );
+    case "leftUndone":
+      return hold(
+        "Stalled",
+        "LeftUndone",
+        `${changeText(pending)} was asked for, but the run ended without it, cancelled or failed: apply again, or apply what is live`,
       );
     case "none":
       if (isNew(state, pending))
@@ -241,12 +250,7 @@ export function isNew(state: NamespaceState, pending: PendingChange): boolean {
 }
 
 function changeText({ kind, reason }: PendingChange): string {
-  return `${kind} (${withoutKeys(reason)})`;
-}
-
-/** Split points may be values of rows: they are not for alerts and histories. */
-export function withoutKeys(reason: string): string {
-  return reason.startsWith("split points") ? "other split points" : reason;
+  return `${kind} (${reason})`;
 }
 
 function hold(

@@ -282,7 +282,7 @@ export class Reconciliation implements ReconcileCalls {
         manifests: createAppliedSource((known) =>
           this.#parts.plans.newestApplied(environment, known),
         ),
-        reviews: { find: () => Promise.resolve({ kind: "found", plans: [], requests: 0 }) },
+        reviews: { find: () => Promise.resolve({ kind: "noRepository", requests: 0 }) },
       };
     }
     return {

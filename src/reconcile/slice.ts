@@ -121,7 +121,7 @@ export class Slice {
 
   async #basisFor(namespace: string): Promise<Plan | null> {
     const answer = await this.#reviews();
-    if (answer.kind === "failed") return null;
+    if (answer.kind !== "found") return null;
     return (
       answer.plans.find(({ plan }) => plan.changes.some((change) => change.namespace === namespace))
         ?.plan ?? null

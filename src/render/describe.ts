@@ -2,12 +2,10 @@
  * The words for layouts and changes that every form of output shares. Nothing here is escaped: each
  * form does that its own way.
  */
-import { formatKey } from "../model/layout/key.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Layout } from "../model/layout/layout.ts";
 import type { OperationKind, OperationStatus } from "../model/operation.ts";
 import type { Change, Plan, Skew } from "../model/plan.ts";
-import { splitPointsOf } from "../model/strategies/range.ts";
 
 export const SYMBOLS: Readonly<Record<OperationKind, string>> = {
   shard: "+",
@@ -89,12 +87,10 @@ export function skewedNamespaces(plan: Plan): ReadonlySet<string> {
   return new Set([...blocked, ...remaining]);
 }
 
-/** The split points of a range layout, cut after a few; null for other layouts. */
-export function describeSplitPoints(layout: Layout, pointsMax: number): string | null {
+/** "3, not shown: they are keys of rows", for a range layout; null for other layouts. */
+export function describeSplitPoints(layout: Layout): string | null {
   if (layout.kind !== "range") return null;
-  const points = splitPointsOf(layout).map(formatKey);
-  const shown = points.slice(0, pointsMax).join(", ");
-  return points.length > pointsMax ? `${shown}, … (${formatCount(points.length)} in all)` : shown;
+  return `${formatCount(layout.ranges.length - 1)}, not shown: they are keys of rows`;
 }
 
 /**

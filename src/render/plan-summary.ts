@@ -42,8 +42,9 @@ export function summarizePlan(plan: Plan): PlanSummary {
 }
 
 /**
- * "Plan: 1 to shard, 2 to rebalance, 5 in sync." or "No changes: 5 in sync." @param heading of a
- * plan with changes.
+ * "Plan: 1 to shard, 2 to rebalance, 5 in sync.", "No changes: 5 in sync.", or, when something has
+ * no plan, "Not all could be planned: 5 in sync, 1 not planned." @param heading of a plan with
+ * changes.
  */
 export function describeSummary(summary: PlanSummary, heading = "Plan: "): string {
   const changes = (["shard", "rebalance", "rekey", "unshard"] as const).flatMap((kind) =>
@@ -56,5 +57,5 @@ export function describeSummary(summary: PlanSummary, heading = "Plan: "): strin
   ];
   return changes.length > 0
     ? `${heading}${[...changes, ...rest].join(", ")}.`
-    : `No changes: ${rest.join(", ")}.`;
+    : `${summary.notPlanned > 0 ? "Not all could be planned" : "No changes"}: ${rest.join(", ")}.`;
 }

@@ -29,7 +29,6 @@ const IN_SYNC_LINES_MAX = 20;
 /** Digits of a commit, as Git shows it. */
 export const COMMIT_DIGITS = 7;
 const MOVE_LINES_MAX = 50;
-const SPLIT_POINTS_MAX = 12;
 
 const CHANGE_COLUMNS: readonly Column[] = [
   { align: "right" },
@@ -141,7 +140,7 @@ function noticeLines({ notices }: Plan, palette: Palette): string[] {
 }
 
 function moveLines(change: Change, palette: Palette): string[] {
-  const points = describeSplitPoints(change.to, SPLIT_POINTS_MAX);
+  const points = describeSplitPoints(change.to);
   const rows = change.moves
     .slice(0, MOVE_LINES_MAX)
     .map(({ source, target, rows: many, bytes }) => [

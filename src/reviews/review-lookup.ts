@@ -23,6 +23,8 @@ export interface ReviewLookup {
 export type ReviewAnswer = { readonly requests: number } & (
   | { readonly kind: "found"; readonly plans: readonly ReviewedPlan[] }
   | { readonly kind: "failed"; readonly message: string }
+  /** There is no repository, and so nothing is merged or reviewed: people apply by themselves. */
+  | { readonly kind: "noRepository" }
 );
 
 /** A plan that was shown in a pull request that is merged now. */

@@ -3,6 +3,7 @@
  * the tick all plan by this.
  */
 import { gatherLive } from "./gather-live.ts";
+import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Plan } from "../model/plan.ts";
 import { buildPlan } from "../planning/build-plan.ts";
 import type { DesiredState } from "../model/spec.ts";
@@ -13,6 +14,7 @@ import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { isAnyWindowOpen } from "./windows.ts";
 
+const UNREAD_NAMED_MAX = 20;
 /** Plans travel to the coordinator in one call, which carries 32 MiB with its desired state. */
 const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 
@@ -38,13 +40,17 @@ export interface MadePlan {
  * null.
  * @param remembers false for what is only proposed: a namespace that it declares does not become a
  * known one of the environment.
- * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`.
+ * @param mayHaveGaps true for a plan that is only looked at: namespaces that could not be read are
+ * blocks in it.
+ * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
+ * a declared namespace could not be read: there is no plan then, and nothing is stored.
  */
 export async function makePlan(
   { live, coordinator: { plans }, caller }: PlanParts,
   given: DesiredState,
   basis: string | null,
   remembers = true,
+  mayHaveGaps = false,
 ): Promise<MadePlan> {
   const desired = sortNamespaces(given);
   const basisPlan =
@@ -58,6 +64,7 @@ export async function makePlan(
     basis: basisPlan,
     isWindowOpen: (spec) => isAnyWindowOpen(spec.policy.windows, now),
   });
+  if (!mayHaveGaps) refuseGaps(plan);
   const body = encodeJson(plan);
   if (body.length > PLAN_BYTES_MAX) {
     throw new RefusedRequest(
@@ -76,6 +83,20 @@ export async function makePlan(
   };
   await plans.put(stored, seen, caller?.name ?? "shardctl");
   return { plan, body };
+}
+
+/** Nobody knows what would have to be done in a namespace that could not be read. */
+function refuseGaps({ blocks, environment }: Plan): void {
+  const unread = blocks.filter(({ guard }) => guard === "unreadable");
+  if (unread.length === 0) return;
+  const named = unread
+    .slice(0, UNREAD_NAMED_MAX)
+    .map(({ namespace, message }) => `'${namespace ?? ""}' ${message}`);
+  const more = unread.length - named.length;
+  throw new RefusedRequest(
+    "conflict",
+    `No plan for ${environment} could be made: ${formatQuantity(unread.length, "namespace")} could not be read. ${[...named, ...(more > 0 ? [`And ${formatCount(more)} more`] : [])].join("; ")}`,
+  );
 }
 
 /** The stored plan as UTF-8 JSON, or the refusal `unknownPlan`. */

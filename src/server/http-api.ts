@@ -18,6 +18,7 @@ import type { Api, ApiContext, ApiEnv } from "./context.ts";
 import { logError, logEvent } from "../log.ts";
 import { addPageRoutes } from "./routes/page.ts";
 import type { ViewerOptions } from "./access/viewer.ts";
+import { hideSplitPoints } from "./hide-split-points.ts";
 import { problemResponse } from "./problems.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { addEventRoutes } from "./routes/events.ts";
@@ -65,6 +66,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
     context.set("coordinator", coordinator);
     context.set("live", watchRegistries(options.live(context.env), createSeenLookup(coordinator)));
     await next();
+    await hideSplitPoints(context);
     if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
     return undefined;
   });

@@ -94,7 +94,7 @@ describe("createObjectAccess", () => {
 
   it("tells an exception from silence", async () => {
     expect(await live.describe({ name: "throws", object: "ODD" })).toMatchObject({
-      failure: { message: expect.stringContaining("the object fell over") },
+      failure: { message: expect.stringContaining("(not shown): the log of the class has it") },
     });
     expect(await live.describe({ name: "silent", object: "ODD" })).toMatchObject({
       failure: { message: expect.stringContaining("no answer within 500 ms") },

@@ -248,7 +248,7 @@ const cases: readonly Case[] = [
     name: "range, other split points",
     spec: spec("orders", { strategy: "range", count: 2, splitPoints: [toKey(400)] }),
     live: { rows: integerRows(1000), layout: rangeOf("orders", [500]) },
-    expected: "rebalance range g0 shift: split points → 400",
+    expected: "rebalance range g0 shift: other split points (1)",
   },
   {
     name: "range, more shards",

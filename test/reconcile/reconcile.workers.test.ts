@@ -53,6 +53,27 @@ async function makeDue(): Promise<void> {
   });
 }
 
+it("takes an apply that was cancelled, without a repository, for no drift and no merge", async () => {
+  await applied("left-1", "l1-orders");
+  await controlsOf("l1-orders").setPace(1000);
+  const wanted = spec("l1-orders", { count: 4, policy: { ...DEFAULT_POLICY, maxSkew: 100 } });
+  const { id } = await applyPlan(await makePlan("left-1", [wanted]));
+  await followRun(id, ({ actions }) => actions[0]?.state === "running");
+  await call("POST", `/v1/runs/${id}/cancel`);
+  expect((await followRun(id)).state).toBe("cancelled");
+  for (let passes = 0; passes < 3; passes++) {
+    await makeDue();
+    const report = await reconcileNow("left-1");
+    expect(report.drifts).toEqual([]);
+    expect(report.conditions).toMatchObject([{ type: "Stalled", reason: "LeftUndone" }]);
+    expect(JSON.stringify(report)).not.toMatch(/merged|reviewed/);
+  }
+  await controlsOf("l1-orders").setPace(1);
+  await followRun((await applyPlan(await makePlan("left-1", [wanted]))).id);
+  await makeDue();
+  expect((await reconcileNow("left-1")).conditions).toMatchObject([{ type: "Ready" }]);
+});
+
 async function applied(environment: string, name: string, selfHeal: SelfHeal = "alert") {
   const declared = spec(name, { policy: { ...DEFAULT_POLICY, maxSkew: 100, selfHeal } });
   await followRun((await applyPlan(await makePlan(environment, [declared]))).id);

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { planDocument } from "../../src/render/plan-json.ts";
 import { MARKDOWN_LENGTH_MAX, renderPlanMarkdown } from "../../src/render/plan-markdown.ts";
+import { describeSummary, summarizePlan } from "../../src/render/plan-summary.ts";
 import { renderPlanText } from "../../src/render/plan-text.ts";
 import {
   blockedPlan,
@@ -111,4 +112,10 @@ describe("a huge plan", () => {
     const shown = [...outline.slice(0, OUTLINE_LINES), "…", ...outline.slice(-OUTLINE_LINES)];
     await expect(shown.join("\n")).toMatchFileSnapshot("../golden/render/plan-huge-500.md");
   });
+});
+
+it("does not call it no change when something could not be planned", async () => {
+  const summary = { ...summarizePlan(await emptyPlan()), inSync: 3, notPlanned: 1 };
+  expect(describeSummary(summary)).toBe("Not all could be planned: 3 in sync, 1 not planned.");
+  expect(describeSummary({ ...summary, notPlanned: 0 })).toBe("No changes: 3 in sync.");
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { Run } from "../../src/model/api.ts";
+import type { NamespaceList, Run } from "../../src/model/api.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { DEFAULT_POLICY } from "../../src/model/spec.ts";
 import {
@@ -55,17 +55,31 @@ describe("POST /v1/plans", () => {
   it.each([
     ["an unknown binding", "p4-orders", "ODERS", "ORDERS"],
     ["a class without shardctl", "p4-bare", "BARE", "no shardctl() method"],
-    ["an object that throws", "p4-throws", "ODD", "fell over"],
-  ])("blocks %s as unreadable and changes nothing", async (_name, name, object, message) => {
-    const plan = await makePlan("plan-4", [spec(name, { object })]);
-    expect(plan.changes).toEqual([]);
-    expect(plan.blocks).toMatchObject([
-      { guard: "unreadable", namespace: name, message: expect.stringContaining(message) },
-    ]);
-    const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`, {
-      body: { overrides: ["unreadable"] },
-    });
-    expect(answer).toMatchObject({ status: 409, body: { kind: "blocked" } });
+    ["an object that throws", "p4-throws", "ODD", "could not be reached: (not shown)"],
+  ])("has no plan, and no fingerprint, with %s", async (_name, name, object, message) => {
+    await makePlan("plan-4", [spec("p4-fine")]);
+    const clean = await makePlan("plan-4", [spec("p4-fine")]);
+    const body = { desired: desired("plan-4", [spec("p4-fine"), spec(name, { object })]) };
+    const answer = await refusal("POST", "/v1/plans", { body });
+    expect(answer).toMatchObject({ status: 409, body: { kind: "conflict" } });
+    expect(answer.body.detail).toContain("No plan for plan-4 could be made: 1 namespace could not");
+    expect(answer.body.detail).toContain(`'${name}'`);
+    expect(answer.body.detail).toContain(message);
+    expect(JSON.stringify(answer.body)).not.toContain(clean.fingerprint);
+    const known = await call<NamespaceList>("GET", "/v1/namespaces?environment=plan-4");
+    expect(known.body.namespaces).toMatchObject([{ namespace: { name: "p4-fine" } }]);
+  });
+
+  it("names twenty of many that could not be read, and says how many there are", async () => {
+    const unbound = Array.from({ length: 30 }, (_, index) =>
+      spec(`p4-many-${String(index).padStart(2, "0")}`, { object: "NOPE" }),
+    );
+    const body = { desired: desired("plan-4b", unbound) };
+    const { detail } = (await refusal("POST", "/v1/plans", { body })).body;
+    expect(detail).toContain("30 namespaces could not be read");
+    expect(detail).toContain("p4-many-19");
+    expect(detail).not.toContain("p4-many-20");
+    expect(detail).toContain("And 10 more");
   });
 
   it("builds on a basis, and refuses one that it does not know", async () => {
@@ -83,15 +97,14 @@ describe("POST /v1/plans", () => {
 
   it("stores and returns a plan larger than a row may be", async () => {
     const long = "x".repeat(4000);
-    const specs = Array.from({ length: 800 }, (_, index) =>
+    const specs = Array.from({ length: 600 }, (_, index) =>
       spec(`p6-${index}`, {
-        object: "GONE",
         source: { file: long, line: 1, column: 1 },
         labels: { long: long.slice(0, 256), longer: long.slice(0, 244) },
       }),
     );
     const plan = await makePlan("plan-6", specs);
-    expect(plan.blocks).toHaveLength(800);
+    expect(plan.changes).toHaveLength(600);
     const stored = await call<Plan>("GET", `/v1/plans/${plan.fingerprint}`);
     expect(stored.body).toEqual(plan);
   });
@@ -370,7 +383,7 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`);
     expect(answer).toMatchObject({
       status: 503,
-      body: { kind: "unavailable", detail: expect.stringContaining("fell over") },
+      body: { kind: "unavailable", detail: expect.stringContaining("could not be reached") },
     });
     expect((await call("POST", `/v1/plans/${plan.fingerprint}/apply`)).status).toBe(202);
   });

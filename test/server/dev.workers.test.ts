@@ -31,8 +31,8 @@ describe("the development Worker", () => {
       },
     });
     expect(plan).toMatchObject({
-      status: 200,
-      body: { changes: [{ namespace: "d1-orders" }], blocks: [{ guard: "unreadable" }] },
+      status: 409,
+      body: { kind: "conflict" },
     });
     expect(JSON.stringify(plan.body)).toMatch(
       /it has BARE, (?:[A-Z]+, )*ODD, ORDERS, (?:[A-Z]+, )*THINGS\b/,

@@ -100,7 +100,16 @@ export class FakeThings extends DurableObject {
 }
 
 /** The engine itself, where a fake would only repeat what its test says. */
-export class RealThings extends ThingsObject {}
+export class RealThings extends ThingsObject {
+  override shardctl(envelope: Envelope): ReturnType<ThingsObject["shardctl"]> {
+    const thrown = thrownBy.get(envelope.member);
+    if (thrown !== undefined) return Promise.reject(new Error(thrown));
+    return super.shardctl(envelope);
+  }
+}
+
+/** Errors that objects behind REAL throw instead of an answer, by name. */
+export const thrownBy = new Map<string, string>();
 
 /** Switches by which tests break the Worker itself. */
 export const switches = { areObjectsBroken: false };

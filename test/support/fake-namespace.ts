@@ -100,7 +100,7 @@ export class FakeNamespace extends DurableObject implements FakeControls {
   #ask(
     request: ControlRequest,
   ): ReturnType<
-    MemoryAccess["describe" | "distribute" | "history" | "start" | "planRepair" | "repair"]
+    MemoryAccess["describe" | "distribute" | "history" | "start" | "ids" | "planRepair" | "repair"]
   > {
     const access = this.#open();
     const ref = { name: this.#name, object: "ORDERS" };
@@ -121,6 +121,8 @@ export class FakeNamespace extends DurableObject implements FakeControls {
         return access.pause(ref, request.id, request);
       case "resume":
         return access.resume(ref, request.id);
+      case "ids":
+        return access.ids(ref);
       case "planRepair":
         return access.planRepair(ref, request.repair);
       case "repair":

@@ -7,12 +7,14 @@ import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { findObject } from "../find-object.ts";
 import { loadProject } from "../project.ts";
+import { renderRowIds } from "../../render/row-ids-text.ts";
 import type { Outcome, Session } from "../session.ts";
 import { runText, statusText } from "../views.ts";
 
 interface StatusOptions extends CommonOptions {
   readonly run?: string;
   readonly object?: string;
+  readonly ids?: boolean;
 }
 
 export function defineStatus(program: Command, perform: Perform): void {
@@ -25,6 +27,7 @@ export function defineStatus(program: Command, perform: Perform): void {
       "--object <binding>",
       "its Durable Object binding, when several have a namespace of this name",
     )
+    .option("--ids", "what its objects name of single rows: needs the role apply")
     .option("--run <id>", "show a run and the progress of its actions");
   withHelp(withServerOptions(command), [
     ["shardctl status", "all namespaces"],
@@ -56,6 +59,13 @@ async function status(
     name === undefined
       ? (options.object ?? null)
       : await findObject(session.host, project.value, name, options.object);
+  if (options.ids === true) {
+    if (name === undefined) return fail("usage", "--ids needs the namespace.");
+    const ids = await api.value.rowIds(name, object);
+    if (!ids.ok) return ids;
+    session.show(renderRowIds(ids.value));
+    return { ok: true, value: { exitCode: EXIT.done, json: ids.value } };
+  }
   const filter = {
     ...(name === undefined ? {} : { name }),
     ...(object === null ? {} : { object }),

@@ -57,5 +57,5 @@ export function refusal(
 
 /** The refusal that ends an operation before its cutover. */
 export function faultRefusal({ kind, message }: OperationFault): ProtocolFailure {
-  return { kind: "fault", message, retryable: false, fault: { kind, message } };
+  return { kind: "fault", message, retryable: false, fault: { kind, message, marked: true } };
 }

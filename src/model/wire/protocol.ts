@@ -6,7 +6,7 @@
  * line. Requests and replies are structured-cloneable. Expected refusals are values
  * (`ProtocolFailure`); an exception means that the object is unreachable or broken.
  */
-import type { Count, Distribution, DistributionRequest, LiveNamespace } from "../live.ts";
+import type { Count, Distribution, DistributionRequest, LiveNamespace, RowIds } from "../live.ts";
 import type { OperationStatus, StartOperation } from "../operation.ts";
 import type { ProtocolFailure } from "./protocol-failure.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../repair.ts";
@@ -54,6 +54,8 @@ export type ControlRequest =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "pause"; readonly id: number; readonly reason: string; readonly by: string }
   | { readonly kind: "resume"; readonly id: number }
+  /** The only answer that names rows. */
+  | { readonly kind: "ids" }
   | { readonly kind: "planRepair"; readonly repair: RepairRequest }
   /**
    * Applies the plan of this fingerprint, and nothing else: refused as `invalid` when it is another
@@ -76,6 +78,7 @@ export interface ControlReplies {
   readonly cancel: OperationStatus;
   readonly pause: OperationStatus;
   readonly resume: OperationStatus;
+  readonly ids: RowIds;
   readonly planRepair: RepairPlan;
   readonly repair: RepairOutcome;
 }

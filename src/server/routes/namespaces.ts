@@ -5,7 +5,7 @@
 import { READS_MAX } from "../../runs/gather-live.ts";
 import { runBounded } from "../../model/run-bounded.ts";
 import type { NamespaceList, NamespaceReport, OperationList } from "../../model/api.ts";
-import type { NamespaceRef } from "../../model/live.ts";
+import type { LiveFailure, NamespaceRef, RowIds } from "../../model/live.ts";
 import type { LiveReader } from "../../live/port.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
@@ -35,12 +35,23 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
     const ref = await resolveRef(context, context.req.param("name"));
     const history = await context.var.live.history(ref, limit);
     if (history.ok) return context.json<OperationList>({ operations: history.value });
-    const { kind, message } = history.failure;
-    throw new RefusedRequest(
-      kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict",
-      message,
-    );
+    throw unread(history.failure);
   });
+
+  // The one answer that names rows: it passes through, and nothing keeps it.
+  api.get("/v1/namespaces/:name/ids", requireRole("apply"), async (context) => {
+    const ref = await resolveRef(context, context.req.param("name"));
+    const ids = await context.var.live.ids(ref);
+    if (!ids.ok) throw unread(ids.failure);
+    return context.json<RowIds>(ids.value, 200, { "cache-control": "no-store" });
+  });
+}
+
+function unread({ kind, message }: LiveFailure): RefusedRequest {
+  return new RefusedRequest(
+    kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict",
+    message,
+  );
 }
 
 async function reportNamespace(live: LiveReader, ref: NamespaceRef): Promise<NamespaceReport> {

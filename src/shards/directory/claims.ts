@@ -12,6 +12,7 @@
  * | a call waits for its claim                       | absent     | rule "probe-revokes": what the claim brings no longer counts  |
  * | none of these                                    | absent     | whoever would store the row has yet to claim its id           |
  */
+import { withRowWords } from "../../model/row-words.ts";
 import type { Key } from "../../model/layout/key.ts";
 import {
   type KeyedDirectoryLayout,
@@ -269,7 +270,7 @@ export class Claims {
       );
     } catch (error) {
       if (error instanceof RefusedError) throw error;
-      throw retry(`the directory on ${member} did not answer (${messageOf(error)})`);
+      throw retry(`the directory on ${member} did not answer (${withRowWords(messageOf(error))})`);
     }
   }
 

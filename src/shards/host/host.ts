@@ -6,6 +6,7 @@
  * tables except to move declared rows. It knows the runtime only through `HostPlatform`: the
  * simulator runs this very class.
  */
+import { readFault } from "../../model/row-words.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../model/wire/protocol-failure.ts";
 import { refuseStrange, refuseStranger } from "../member/evidence.ts";
@@ -39,6 +40,7 @@ import { chainOf, markingPeers } from "../member/running-calls.ts";
 import { fenceMember } from "./fence-member.ts";
 import { FenceResolver } from "./fence-resolver.ts";
 import { Herald } from "./herald.ts";
+import { forOthers } from "../protocol/for-others.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RegistryWatch } from "./registry-watch.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
@@ -193,7 +195,9 @@ export class Host {
    * the user's method threw.
    */
   async handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
-    return { ...(await this.#handle(envelope)), speaks: PROTOCOLS_SPOKEN };
+    const reply = await this.#handle(envelope);
+    const told = forOthers(envelope.namespace, envelope.request as MemberRequest, reply);
+    return { ...told, speaks: PROTOCOLS_SPOKEN };
   }
 
   async #handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
@@ -308,7 +312,7 @@ export class Host {
     if (reply.ok) return reply.value;
     const { failure: reason } = reply;
     this.#watch.hearRefusal(member, request, reason);
-    if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
+    if (reason.fault) throw new EngineFault(reason.fault.kind, readFault(reason.fault));
     throw new RefusedError(reason);
   }
 
@@ -423,6 +427,7 @@ export class Host {
     cancel: ({ id }) => this.root.cancel(id),
     pause: ({ id, reason, by }) => this.root.pause(id, reason, by),
     resume: ({ id }) => this.root.resume(id),
+    ids: () => this.root.tellRows(),
     planRepair: (request) => this.root.planRepair(request.repair),
     repair: (request) => this.root.repair(request.repair, request.fingerprint, request.by),
     // Router → member

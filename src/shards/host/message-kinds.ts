@@ -64,6 +64,7 @@ export const ANSWERED_IN_TROUBLE: ReadonlySet<MessageKind> = new Set([
   "describe",
   "operation",
   "history",
+  "ids",
   "count",
   "health",
   "planRepair",

@@ -13,6 +13,7 @@
  * (`shard`, `unshard`, …) starts the same operations that a manifest does; it is for code that
  * shards itself.
  */
+import { withRowWords } from "../../model/row-words.ts";
 import { type Key, type KeyInput, toKey } from "../../model/layout/key.ts";
 import { hasDirectory, withDirectory } from "../../model/layout/directory.ts";
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
@@ -445,7 +446,8 @@ export class ShardHost {
     const timeoutMs = options.timeout ?? SHARD_TIMEOUT_MS;
     let record = await root.waitFor(id, isOver, Math.max(0, timeoutMs - (this.#now() - startedAt)));
     if (!isOver(record)) {
-      const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
+      const last =
+        record.lastError === null ? "" : ` (last problem: ${withRowWords(record.lastError)})`;
       const where = record.paused
         ? `${record.step}, paused by ${record.paused.by} (${record.paused.reason}),`
         : record.step;
@@ -454,9 +456,10 @@ export class ShardHost {
       // Past the cutover it can only go forward, which takes as long as it takes.
       record = await root.waitFor(id, isOver, FORWARD_MS_MAX);
     }
-    if (record.fault) throw new Error(record.fault.message);
+    if (record.fault) throw new Error(withRowWords(record.fault.message));
     if (!isOver(record)) {
-      const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
+      const last =
+        record.lastError === null ? "" : ` (last problem: ${withRowWords(record.lastError)})`;
       throw new Error(
         `Operation ${id} (${kind}) has cut over but is still in step ${record.step} after ${FORWARD_MS_MAX} ms more${last}: it goes on by itself`,
       );

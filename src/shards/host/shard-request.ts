@@ -2,6 +2,7 @@
  * The direct API's requests and answers: what `shard()` and its companions take and give.
  * Validation and figures, pure.
  */
+import { withRowWords } from "../../model/row-words.ts";
 import type { Layout, PartitionerRef } from "../../model/layout/layout.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import { SHARD_COUNT_MAX, DEFAULT_POLICY, type NamespaceSpec } from "../../model/spec.ts";
@@ -209,6 +210,6 @@ export function requireHealthy(live: LiveNamespace): void {
   const ill = live.members.find((member) => !member.healthy);
   if (ill)
     throw new Error(
-      `${ill.name} is unreachable (${ill.error ?? "no answer"}): nothing was changed`,
+      `${ill.name} is unreachable (${withRowWords(ill.error ?? "no answer")}): nothing was changed`,
     );
 }

@@ -7,7 +7,7 @@ import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
 import { missesPages, wentBack } from "../move/receive.ts";
 import { setWriteBlock } from "../move/write-blocks.ts";
-import { countStrays } from "../move/stray-rows.ts";
+import { countStrays, sampleStrays } from "../move/stray-rows.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { PageFloor } from "../protocol/terms.ts";
@@ -173,14 +173,12 @@ export class ProvenMember extends BlockingMember {
   }
 
   /** Tells a repair what this object knows of itself. */
-  testify(layout: Layout | null): Testimony {
+  testify(layout: Layout | null, sampleMax?: number): Testimony {
     const { membership, moving, isStored, sql, self } = this;
     const { epoch, operation, ended, trouble = null } = membership;
     const { partitioners } = this.options;
-    const strays =
-      layout === null
-        ? []
-        : countStrays({ sql, self, partitioners, tables: this.presentTables() }, layout);
+    const rows = { sql, self, partitioners, tables: this.presentTables() };
+    const strays = layout === null ? [] : countStrays(rows, layout);
     return {
       isStored,
       epoch,
@@ -190,6 +188,9 @@ export class ProvenMember extends BlockingMember {
       trouble,
       moving: moving ? testifiedMove(moving) : null,
       strays,
+      ...(layout === null || sampleMax === undefined
+        ? {}
+        : { samples: sampleStrays(rows, layout, sampleMax) }),
     };
   }
 

@@ -5,6 +5,7 @@
  * Rows that differ are compared by key and sent once more; a second difference ends the operation.
  * Rows under an id that another source has sent too end the step: nothing is stored over them.
  */
+import { rowWords } from "../../model/row-words.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { type Batch, nextSequence } from "./outbox.ts";
 import type { SourceContext } from "./source-context.ts";
@@ -99,5 +100,5 @@ function duplicateMessage(duplicates: readonly string[]): string {
     duplicates.length > DUPLICATES_NAMED_MAX
       ? ` and ${duplicates.length - DUPLICATES_NAMED_MAX} more`
       : "";
-  return `${duplicates.length} ids stand under more than one shard key and would become one row: ${named}${more}. Nothing was changed: give each row its own id, then start again`;
+  return `${duplicates.length} ids stand under more than one shard key and would become one row: ${rowWords(named)}${more}. Nothing was changed: give each row its own id, then start again`;
 }

@@ -5,7 +5,7 @@
  * which is drained until it is short, and to its end once the fence stands. The log says which rows
  * changed; their values are read when they are sent.
  */
-import { EngineFault, messageOf } from "../storage/faults.ts";
+import { EngineError, EngineFault, messageOf } from "../storage/faults.ts";
 import { capturedCount } from "./capture.ts";
 import { deliver } from "./deliver.ts";
 import type { Ask } from "../protocol/messages.ts";
@@ -65,7 +65,7 @@ export async function drainMeanwhile(
 }
 
 /** A target did not answer, in time or at all. What it refused is no such thing. */
-class Unanswered extends Error {}
+class Unanswered extends EngineError {}
 
 /**
  * The same context, whose targets have to answer until `leftMs` from now. What they do later goes

@@ -5,6 +5,7 @@
  * in the turn in which the rows are read. The target stores it with the rows and ignores older
  * ones, so a call that seemed to fail may still arrive without harm.
  */
+import { rowWords } from "../../model/row-words.ts";
 import type { Key } from "../../model/layout/key.ts";
 import { isMissing } from "../../model/layout/key.ts";
 import { EngineFault } from "../storage/faults.ts";
@@ -137,7 +138,7 @@ export class Batch {
     if (this.#plan.moving.to.members.includes(this.#self)) return;
     throw new EngineFault(
       "internal",
-      `Row ${row.key} of table '${table.table.name}' stands on ${this.#self}, which leaves and owns no keys: move or delete the row, then start again`,
+      `Row ${rowWords(row.key)} of table '${table.table.name}' stands on ${this.#self}, which leaves and owns no keys: move or delete the row, then start again`,
     );
   }
 
@@ -419,13 +420,13 @@ function refuseRow(table: MoveTable, row: ScannedRow, allowMissingKey: boolean):
   if (row.json === null && row.bytes > ROW_BYTES_MAX) {
     throw new EngineFault(
       "rowTooLarge",
-      `Row ${row.key} of table '${table.table.name}' has ${row.bytes} bytes, above the limit of ${ROW_BYTES_MAX} for one row: shorten it, then start again`,
+      `Row ${rowWords(row.key)} of table '${table.table.name}' has ${row.bytes} bytes, above the limit of ${ROW_BYTES_MAX} for one row: shorten it, then start again`,
     );
   }
   if (table.needsKey && !allowMissingKey && isMissing(row.route)) {
     throw new EngineFault(
       "missingKey",
-      `Row ${row.key} of table '${table.table.name}' has no shard key, and policy.onMissingKey is reject: give it one, or set onMissingKey: allow`,
+      `Row ${rowWords(row.key)} of table '${table.table.name}' has no shard key, and policy.onMissingKey is reject: give it one, or set onMissingKey: allow`,
     );
   }
 }

@@ -6,6 +6,7 @@
  * target. What is promoted belongs to its attempt: it is undone in the transaction that lifts or
  * replaces the fence. The rows stay staged until then, so that the undo knows them.
  */
+import { rowWords } from "../../model/row-words.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
@@ -142,7 +143,7 @@ function findRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): s
       const query = `SELECT ${rowJson(table.primaryKey, "s")} AS pk FROM ${quoteName(store)} AS s CROSS JOIN ${quoteName(table.name)} AS t ON ${same} WHERE ${within.sql} LIMIT ${RIVALS_NAMED_MAX}`;
       const rivals = sql.rows<{ pk: string }>(query, ...within.bindings).map((row) => row.pk);
       if (rivals.length > 0)
-        return `ids that rows of '${table.name}' have here already: ${rivals.join(", ")}`;
+        return `ids that rows of '${table.name}' have here already: ${rowWords(rivals.join(", "))}`;
     }
   }
   return null;

@@ -4,10 +4,11 @@
  * Rows set aside are kept in a private table of the same columns, with the epoch of the repair:
  * nothing is deleted, and nothing chosen between two versions of a row. No call meets it any more.
  */
-import type { Key } from "../../model/layout/key.ts";
+import { type Key, formatKey } from "../../model/layout/key.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
+import type { RowSample } from "../../model/live.ts";
 import type { TableRows } from "../protocol/replies.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { ASIDE_PREFIX } from "../storage/schema.ts";
@@ -18,6 +19,8 @@ import { keyColumn, keyOf } from "./move-plan.ts";
 
 /** Rows that one statement sets aside. */
 const PAGE_ROWS = 2_000;
+/** Characters of an id, or a key, that is told. */
+const TOLD_LENGTH_MAX = 1_000;
 /** The column of a table of rows set aside that says by which epoch. */
 const EPOCH_COLUMN = "shardctl_epoch";
 
@@ -58,6 +61,30 @@ export function countStrays(member: MemberRows, layout: Layout): TableRows[] {
     return { table: table.name, rows };
   });
   return counts.filter(({ rows }) => rows > 0);
+}
+
+/** The first of those rows of each table. A key that is too long to be told is cut. */
+export function sampleStrays(member: MemberRows, layout: Layout, max: number): RowSample[] {
+  const { sql, tables } = member;
+  const isStray = strayKeys(layout, member);
+  if (isStray === false) return [];
+  const samples: RowSample[] = [];
+  for (const table of tables) {
+    const key = layout.kind === "none" ? "NULL" : keySql(table, layout);
+    const query = `SELECT pk, ${keyColumn("k", "key")} FROM (SELECT ${rowJson(table.primaryKey, "t")} AS pk, ${key} AS k FROM ${quoteName(table.name)} AS t)`;
+    let found = 0;
+    for (const row of sql.stream(query)) {
+      const of = keyOf(row["key"]);
+      if (isStray !== true && !isStray(of)) continue;
+      samples.push({ table: table.name, id: cut(textOf(row["pk"])), key: cut(formatKey(of)) });
+      if (++found >= max) break;
+    }
+  }
+  return samples;
+}
+
+function cut(text: string): string {
+  return text.length <= TOLD_LENGTH_MAX ? text : `${text.slice(0, TOLD_LENGTH_MAX)}…`;
 }
 
 /**

@@ -298,9 +298,9 @@ export type EngineRequest =
   | ({ readonly kind: "empty" } & OfOperation)
   /**
    * Asks what a member knows of itself. With `layout`, also which of its rows are not its own under
-   * it.
+   * it; with `sampleMax`, the first of these of each table.
    */
-  | { readonly kind: "testify"; readonly layout: Layout | null }
+  | { readonly kind: "testify"; readonly layout: Layout | null; readonly sampleMax?: number }
   /**
    * Ends what keeps a member from serving, as a repair has shown it. With `layout` it takes that
    * and the epoch, sets aside the rows that are not its own, and forgets the operation that it took

@@ -1,7 +1,8 @@
 /** Carries a refusal of the protocol as an exception, for callers that expect a value. */
 import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
+import { EngineError } from "../storage/faults.ts";
 
-export class RefusedError extends Error {
+export class RefusedError extends EngineError {
   readonly reason: ProtocolFailure;
 
   constructor(reason: ProtocolFailure) {

@@ -1,6 +1,6 @@
 /** Answers to the messages between objects, and what an object says of itself. */
 import type { Key } from "../../model/layout/key.ts";
-import type { Count, MemberDistribution } from "../../model/live.ts";
+import type { Count, MemberDistribution, RowSample } from "../../model/live.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import type { OperationMode } from "../../model/operation.ts";
@@ -61,6 +61,8 @@ export interface Testimony {
    * table.
    */
   readonly strays: readonly TableRows[];
+  /** Only when they were asked for. */
+  readonly samples?: readonly RowSample[];
 }
 
 /** The part of a testimony that tells one state of a member from a later one. */

@@ -1,4 +1,5 @@
 /** Bounds the time to wait for an answer. */
+import { EngineError } from "../storage/faults.ts";
 import type { Runtime } from "../storage/storage.ts";
 
 /**
@@ -13,7 +14,7 @@ export async function within<Value>(
 ): Promise<Value> {
   const answered = new AbortController();
   const late = runtime.sleep(timeoutMs, answered.signal).then((): never => {
-    throw new Error(`${who} did not answer within ${timeoutMs} ms`);
+    throw new EngineError(`${who} did not answer within ${timeoutMs} ms`);
   });
   // When the work wins, the aborted sleep ends too: its rejection is nobody's business.
   late.catch(() => undefined);

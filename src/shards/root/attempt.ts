@@ -5,6 +5,7 @@
  * Rule "durable-abort": an attempt that is given up is over in the journal before any member hears
  * of it.
  */
+import { EngineError } from "../storage/faults.ts";
 import type { WritePause } from "../../model/operation.ts";
 import type { Ask } from "../protocol/messages.ts";
 import { within } from "../protocol/within.ts";
@@ -67,7 +68,7 @@ export class FenceAttempt {
     const leftMs = (): number => {
       const left = fencedAt + mostMs - context.runtime.now();
       if (left > 0) return left;
-      throw new Error(`the fence would stand for more than ${mostMs} ms`);
+      throw new EngineError(`the fence would stand for more than ${mostMs} ms`);
     };
     const ask: Ask = async (member, request) =>
       within(context.runtime, context.ask(member, request), leftMs(), member);

@@ -1,6 +1,7 @@
 /**
  * The end of an operation: every participant lets go, and the record says what has become of it.
  */
+import { hideRowWords } from "../../model/row-words.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { spendReserve } from "../storage/reserve.ts";
 import { each } from "./each.ts";
@@ -66,7 +67,9 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
     context.emit(
       `${record.kind}.${type}`,
       ended,
-      ended.fault ? { kind: ended.fault.kind, message: ended.fault.message } : { epoch },
+      ended.fault
+        ? { kind: ended.fault.kind, message: hideRowWords(ended.fault.message) }
+        : { epoch },
     );
   });
 }

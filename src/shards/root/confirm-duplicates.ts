@@ -14,7 +14,7 @@
  * Rule "judged-under-the-fence": no operation ends for an id that stands twice but by this.
  * Whatever keeps the fence from closing proves nothing, and counts as a try of the step.
  */
-import { messageOf } from "../storage/faults.ts";
+import { EngineError, messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
 import { DUPLICATE_TRIES_MAX, end, isConclusive, isDuplicate } from "./failures.ts";
 import { FenceAttempt } from "./attempt.ts";
@@ -57,7 +57,7 @@ export async function judgeDuplicates(
     await attempt.giveUp({ ...record, duplicateTries: DUPLICATE_TRIES_MAX });
     if (isConclusive(error)) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
-    throw new Error(
+    throw new EngineError(
       `${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`,
       {
         cause: error,

@@ -1,4 +1,5 @@
 /** Draining: the changes that sources have captured are sent to their targets. */
+import { EngineError } from "../storage/faults.ts";
 import { each } from "./each.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
@@ -23,6 +24,6 @@ export async function drainAll(context: DriverContext, record: OperationRecord):
       if (backlog <= BACKLOG_MAX) return;
       requireCurrent(context, record);
     }
-    throw new Error(`${source} is written faster than its changes can be copied`);
+    throw new EngineError(`${source} is written faster than its changes can be copied`);
   });
 }

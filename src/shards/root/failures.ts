@@ -7,7 +7,7 @@
  */
 import type { OperationFault, OperationWait } from "../../model/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
-import { EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
+import { EngineError, EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { Busy } from "./raise-fence.ts";
 import { type DriverContext, save } from "./progress.ts";
@@ -38,7 +38,7 @@ const ROUNDS_PER_PARTICIPANT = 16;
  * Thrown by a step that waits for something. Nothing is held meanwhile, and a caller who waits too
  * long can cancel.
  */
-export class Waiting extends Error {
+export class Waiting extends EngineError {
   readonly what: OperationWait["kind"];
 
   constructor(what: OperationWait["kind"], message: string) {

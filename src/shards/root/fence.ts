@@ -5,7 +5,7 @@
  * journal holds count. An attempt ends in the journal before any member hears of it; a cutover is
  * followed by its activation, however long that takes.
  */
-import { messageOf } from "../storage/faults.ts";
+import { EngineError, messageOf } from "../storage/faults.ts";
 import { FenceAttempt, addPause } from "./attempt.ts";
 import { isConclusive } from "./failures.ts";
 import { keepReserve, spendReserve } from "../storage/reserve.ts";
@@ -67,9 +67,12 @@ export async function fenceAndCutOver(
     await attempt.giveUp();
     if (error instanceof StillBusy && isWide) return narrowWaves(context, attempt.record, error);
     if (isConclusive(error)) throw error;
-    throw new Error(`The fence could not be closed (attempt ${number}): ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new EngineError(
+      `The fence could not be closed (attempt ${number}): ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -104,7 +107,7 @@ export function cutOver(
     requireCurrent(context, record);
     const before = journal.registry();
     if (before.epoch !== record.epoch)
-      throw new Error(
+      throw new EngineError(
         `The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`,
       );
     spendReserve(sql);
@@ -169,6 +172,6 @@ export function waveInWork(
 ): Wave {
   const waves = journal.waves(id, wavesDone, waveSpan);
   if (waves.length === 0)
-    throw new Error(`Wave ${wavesDone} of operation ${id} is not in the journal`);
+    throw new EngineError(`Wave ${wavesDone} of operation ${id} is not in the journal`);
   return joinWaves(waves);
 }

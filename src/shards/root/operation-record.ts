@@ -112,6 +112,7 @@ export function newRecord(id: number, now: number): Beginning {
     fault: null,
     lastError: null,
     retries: 0,
+    marked: true,
   };
 }
 
@@ -148,6 +149,7 @@ const FACTS = Object.keys({
   rowsTotal: true,
   writePauseMs: true,
   bookmarks: true,
+  marked: true,
 } satisfies Record<keyof OperationFacts, true>) as (keyof OperationFacts)[];
 
 /** The record as the world sees it. */

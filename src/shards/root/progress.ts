@@ -4,6 +4,7 @@
  *
  * After every `await` the journal is read again: rule "commit-rechecks-journal".
  */
+import { EngineError } from "../storage/faults.ts";
 import type { Step } from "../../model/operation.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 import type { Ask } from "../protocol/messages.ts";
@@ -31,7 +32,7 @@ export interface DriverContext {
 }
 
 /** The operation is no longer what this turn began with: somebody else has moved it on. */
-export class Superseded extends Error {}
+export class Superseded extends EngineError {}
 
 /**
  * Moves the operation on, if it still is what the caller began with; its failures are forgotten.

@@ -15,6 +15,7 @@
  * it stays busy. That costs the attempt. Calls then go on for longer than they were kept waiting,
  * so that whoever has waited is through before anybody is held again.
  */
+import { EngineError } from "../storage/faults.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { PageFloor } from "../protocol/terms.ts";
 import type { FenceReply, RunningState } from "../protocol/replies.ts";
@@ -46,7 +47,7 @@ const PAUSE_PER_WAIT = 2;
 const PAUSE_MS_MAX = 4_000;
 
 /** Calls run on: that says nothing of how fast members answer. */
-export class Busy extends Error {}
+export class Busy extends EngineError {}
 
 /** Calls ran on in every round. The attempt is to be given up, and nobody held for `pauseMs`. */
 export class StillBusy extends Busy {

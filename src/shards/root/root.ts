@@ -10,6 +10,7 @@ import type {
   Distribution,
   DistributionRequest,
   LiveNamespace,
+  RowIds,
   TableStatus,
 } from "../../model/live.ts";
 import { operationModeFor } from "../../model/operation-mode.ts";
@@ -33,6 +34,7 @@ import { type OperationRecord, newRecord, participants } from "./operation-recor
 import { noteMembers } from "./member-notes.ts";
 import { type RepairContext, planRepair, repair } from "./repair.ts";
 import { disorderOf } from "./repair-plan.ts";
+import { tellRows } from "./tell-rows.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
 import { keepReserve, requireRoom } from "../storage/reserve.ts";
@@ -102,6 +104,7 @@ export class Root {
       undeclaredTables: [...new Set(counts.flatMap((count) => count.undeclared))].toSorted(),
       partitioners: newestPartitioners(partitioners),
       countedAt: runtime.now(),
+      marked: true,
     };
   }
 
@@ -232,6 +235,11 @@ export class Root {
   find(id: number): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
     return record ? success(this.journal.status(record)) : failure(this.#notFound(id));
+  }
+
+  /** Tells what the objects name of single rows. */
+  tellRows(): Promise<RowIds> {
+    return tellRows({ ...this.#options, journal: this.journal });
   }
 
   history(limit: number): OperationStatus[] {

@@ -3,12 +3,16 @@
  * wire.
  */
 import type { OperationFault } from "../../model/operation.ts";
+import { errorWords } from "../../model/row-words.ts";
+
+/** An error in the engine's own words, in which whatever is quoted of a row is marked. */
+export class EngineError extends Error {}
 
 /**
- * Ends the operation before cutover. The message carries counts, names and ids, never other
+ * Ends the operation before cutover. The message carries counts, names and marked ids, never other
  * contents of a row.
  */
-export class EngineFault extends Error {
+export class EngineFault extends EngineError {
   readonly kind: OperationFault["kind"];
 
   constructor(kind: OperationFault["kind"], message: string) {
@@ -32,7 +36,11 @@ export function fullFault(member: string, error: unknown, isBeforeCommit: boolea
   );
 }
 
-/** Returns the text of an exception that a message about the engine may quote. */
+/**
+ * Returns the text of an exception that a message about the engine may quote: what others than the
+ * engine have written is marked, since it may quote a row.
+ */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof EngineError) return error.message;
+  return errorWords(error instanceof Error ? error.message : String(error));
 }

@@ -11,6 +11,7 @@
  * Trade-off: one pass of JSON on both sides, for exact int64, REAL, NUL and infinity; measured
  * faster than bound parameters.
  */
+import { rowWords } from "../../model/row-words.ts";
 import { bytesToHex } from "../../model/bytes-to-hex.ts";
 import { EngineFault } from "./faults.ts";
 import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
@@ -159,7 +160,7 @@ export function readCells(sql: Sql, table: Table, primaryKeyJson: string): Cell[
     if (!found) {
       throw new EngineFault(
         "unsupportedTable",
-        `Table '${table.name}' has text in its primary key that is not UTF-8 (near ${primaryKeyJson}): correct it, then start again`,
+        `Table '${table.name}' has text in its primary key that is not UTF-8 (near ${rowWords(primaryKeyJson)}): correct it, then start again`,
       );
     }
     columns.forEach((_, index) =>

@@ -6,6 +6,7 @@
  * table: its rows go where the row they point at goes. Refused: a table without a primary key, with
  * NULL in it, or without the columns it is said to have.
  */
+import { EngineError } from "./faults.ts";
 import { CAPTURE_PREFIX, PRIVATE_PREFIX } from "./schema.ts";
 import { type Sql, quoteName, quoteText, textOf } from "./storage.ts";
 
@@ -62,7 +63,7 @@ export interface Table {
   readonly hasChecks: boolean;
 }
 
-export class TableFault extends Error {}
+export class TableFault extends EngineError {}
 
 /**
  * Reads the declared tables, followed ones before their followers. @throws TableFault with what to

@@ -40,6 +40,7 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   cancel: { kind: "cancel", id: 1 },
   pause: { kind: "pause", id: 1, reason: "r", by: "b" },
   resume: { kind: "resume", id: 1 },
+  ids: { kind: "ids" },
   planRepair: { kind: "planRepair", repair: { members: [], acceptLoss: [] } },
   repair: { kind: "repair", repair: { members: [], acceptLoss: [] }, fingerprint: "f", by: "b" },
   layout: { kind: "layout" },

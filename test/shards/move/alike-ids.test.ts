@@ -78,7 +78,7 @@ describe.each(LAYOUTS)("%s", (_, to) => {
     expect(message).toMatch(
       /^duplicateId: 2 rows of table 'items' have one id in the directory, which takes ids as text: /,
     );
-    expect(message).toMatch(/\[1(\.5)?,null\], \["1(\.5)?",null\]\. Nothing was changed/);
+    expect(message).toMatch(/⟦\[1(\.5)?,null\], \["1(\.5)?",null\]⟧\. Nothing was changed/);
   });
 
   it("refuses one that is stored when the other has been sent", () => {

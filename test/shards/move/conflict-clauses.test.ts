@@ -107,7 +107,7 @@ describe.each(DEFINITIONS)("%s", (_, columns) => {
     );
     for (const promote of [promoteRows, rehearsePromotion])
       expect(() => sql.transaction(() => promote(sql, plan, INCOMING, "a"))).toThrow(
-        /have (values|ids) that rows .*(UNIQUE constraint failed|have here already: \["same",null\])/,
+        /have (values|ids) that rows .*(UNIQUE constraint failed|have here already: ⟦\["same",null\]⟧)/,
       );
     expect(sql.rows("SELECT id FROM items")).toEqual([{ id: "x" }]);
   });

@@ -134,7 +134,7 @@ describe("a pause", () => {
       step: "activate",
       wavesDone: 0,
       epoch: 2,
-      lastError: "silence",
+      lastError: "⟦silence⟧",
     });
     rig.clock.now = rig.record().notBefore;
     await rig.work();
@@ -244,7 +244,7 @@ describe("a pause", () => {
       rig.clock.now += NEXT_DRAIN_MS;
       await rig.work();
     }
-    expect(rig.record()).toMatchObject({ state: "running", lastError: "silence" });
+    expect(rig.record()).toMatchObject({ state: "running", lastError: "⟦silence⟧" });
     expect(rig.root.resume(id)).toMatchObject({ ok: true, value: { retries: 0 } });
     rig.root.pause(id, "r", "b");
     rig.ask = (_, { kind }) =>

@@ -117,6 +117,10 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
     cancel: (ref, id) => open("cancel", ref, (state) => cancel(state, id, now())),
     pause: (ref, id, why) => open("pause", ref, (state) => pause(state, id, why, now())),
     resume: (ref, id) => open("resume", ref, (state) => resume(state, id, now())),
+    ids: (ref) =>
+      open("ids", ref, () =>
+        success({ namespace: ref.name, texts: [], misplaced: [], unsaid: [] }),
+      ),
     planRepair: (ref, request) =>
       open("planRepair", ref, ({ namespace }) => success(planMemoryRepair(namespace, request))),
     repair: (ref, request, fingerprint) =>
@@ -247,6 +251,7 @@ function start(
     paused: null,
     fault: null,
     lastError: null,
+    marked: true,
     retries: 0,
   });
   return success(pollsToComplete === 0 ? finish(state, now) : lastOperation(state));
