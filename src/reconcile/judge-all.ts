@@ -197,5 +197,6 @@ async function isPendingAsShown(
   }
   const desired = { environment, commit: null, namespaces: shown.map(({ spec }) => spec) };
   const epochs = new Map(shown.map(({ spec, pending }) => [spec.name, pending.epoch]));
-  return (await fingerprintPlan({ desired, epochs, changes: plan.changes })) === plan.fingerprint;
+  const { changes, blocks, fingerprint } = plan;
+  return (await fingerprintPlan({ desired, epochs, changes, blocks })) === fingerprint;
 }

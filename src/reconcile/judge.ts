@@ -10,6 +10,7 @@
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
  * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
+ * | its counts have moved since they were shown                 | hold CountsMoved       | spec, skew             |
  * | failed too often                                            | hold RetriesExhausted  | stalled                |
  * | failed a moment ago                                         | hold BackingOff        | as it was              |
  * | everything is paused; the manifests are not valid           | hold Paused, ManifestsInvalid | unless reviewed |
@@ -23,6 +24,7 @@ import type { ConditionType } from "../model/drift.ts";
 import type { Block, Change } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { assertNever } from "../model/result.ts";
+import { explainMoved } from "../planning/count-moved.ts";
 import { type NamespaceState, type PendingChange, RUN_FAILURES_MAX } from "./namespace-state.ts";
 
 /** Why a change may be made at all. */
@@ -147,16 +149,30 @@ function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict |
           "Confirming",
           `${changeText(pending)}: seen once, corrected when the next check confirms it`,
         );
-      return blocks.length === 0
-        ? null
-        : hold(
-            "Stalled",
-            "Blocked",
-            `${changeText(pending)} is blocked: ${blocks.map((block) => `${block.guard}: ${block.message}`).join("; ")}`,
-          );
+      if (blocks.length > 0)
+        return hold(
+          "Stalled",
+          "Blocked",
+          `${changeText(pending)} is blocked: ${blocks.map((block) => `${block.guard}: ${block.message}`).join("; ")}`,
+        );
+      return judgeCounts(pending, approval);
     default:
       return assertNever(approval);
   }
+}
+
+function judgeCounts(pending: PendingChange, approval: Approval): Verdict | null {
+  if (approval.kind !== "reviewed" || approval.change === null) return null;
+  const { change } = approval;
+  const { rowsMoved, bytesMoved = change.bytesMoved } = pending;
+  const moved = explainMoved(change, { rowsMoved, bytesMoved });
+  return moved === null
+    ? null
+    : hold(
+        "Stalled",
+        "CountsMoved",
+        `${changeText(pending)} is not what was reviewed: ${moved}; read the plan again and release it`,
+      );
 }
 
 function judgeAttempts({ state: { attempts } }: Case, { now }: Circumstances): Verdict | null {

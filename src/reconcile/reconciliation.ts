@@ -71,7 +71,7 @@ export interface ReconciliationParts {
   readonly github: () => GithubReader | null;
   /** As reconciliation of that environment sees it. */
   readonly live: (environment: string) => LiveAccess;
-  readonly reviews: Pick<ReviewsStore, "list" | "newest">;
+  readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
   /** Environments in which the namespace was ever seen. */
   readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
@@ -291,6 +291,7 @@ export class Reconciliation implements ReconcileCalls {
         list: (filter, limit) => this.#parts.reviews.list(filter, limit),
         newest: (where, pull) => this.#parts.reviews.newest(where, pull),
         readPlan: (fingerprint) => this.#parts.plans.read(fingerprint),
+        figures: (place) => this.#parts.reviews.figures(place),
         merged: this.#merged,
         now: () => Date.now(),
       }),

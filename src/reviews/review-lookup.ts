@@ -6,7 +6,8 @@
 import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { GithubFailure, GithubReader } from "../github/port.ts";
-import type { ReviewFilter } from "./reviews-store.ts";
+import { type ShownFigures, withShown } from "../planning/count-moved.ts";
+import type { ReviewFilter, ReviewPlace } from "./reviews-store.ts";
 
 /**
  * Reviews that are looked through, newest first, and pull requests of them that GitHub is asked
@@ -28,6 +29,7 @@ export type ReviewAnswer = { readonly requests: number } & (
 /** A plan that was shown in a pull request that is merged now. */
 export interface ReviewedPlan {
   readonly pull: number;
+  /** With the counts that were shown. */
   readonly plan: Plan;
   /** Of a release of exactly this fingerprint that has not expired. */
   readonly overrides: readonly Guard[];
@@ -40,6 +42,8 @@ export interface ReviewParts {
   /** The plan that a merge of the pull request may apply. */
   readonly newest: (environment: string, pull: number) => Review | null;
   readonly readPlan: (fingerprint: string) => Plan | null;
+  /** The counts that were shown with it; null when nobody knows. */
+  readonly figures: (place: ReviewPlace) => ShownFigures | null;
   /** Pull requests that are known to be merged. */
   readonly merged: Set<number>;
   readonly now: () => number;
@@ -77,7 +81,7 @@ export function createReviewLookup(github: GithubReader, parts: ReviewParts): Re
 function plansOf(
   pull: number,
   reviews: readonly Review[],
-  { environment, newest, readPlan, now }: ReviewParts,
+  { environment, newest, readPlan, figures, now }: ReviewParts,
 ): ReviewedPlan[] {
   const last = newest(environment, pull);
   const own = reviews.filter((review) => review.pull === pull);
@@ -91,7 +95,7 @@ function plansOf(
     return [
       {
         pull,
-        plan,
+        plan: withShown(plan, figures({ environment, pull, fingerprint })),
         overrides: release !== null && release.expiresAt > now() ? release.overrides : [],
       },
     ];

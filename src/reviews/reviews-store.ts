@@ -4,6 +4,7 @@
  * caller decides what is one transaction.
  */
 import type { Release, Review } from "../model/review.ts";
+import type { ShownFigures } from "../planning/count-moved.ts";
 
 export const REVIEW_AGE_MAX_MS = 90 * 24 * 60 * 60 * 1000;
 export const REVIEWS_MAX = 10_000;
@@ -15,6 +16,8 @@ const SCHEMA = `
     headSha TEXT NOT NULL, runUrl TEXT, requestedBy TEXT NOT NULL, reviewedAt INTEGER NOT NULL, release TEXT,
     PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS reviewsByPlace ON reviews (place);
+  CREATE TABLE IF NOT EXISTS reviewFigures (environment TEXT, pull INTEGER, fingerprint TEXT, figures TEXT NOT NULL,
+    PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
 `;
 const COLUMNS = "environment, pull, fingerprint, headSha, runUrl, requestedBy, reviewedAt, release";
 
@@ -34,6 +37,8 @@ export interface ReviewStoreCalls {
   list(filter: ReviewFilter, limit: number): Review[];
   /** The plan that a merge of the pull request may apply. */
   newest(environment: string, pull: number): Review | null;
+  /** The counts that were shown with the plan; null when nobody knows. */
+  figures(place: ReviewPlace): ShownFigures | null;
   /** A pull request that was closed without a merge can no longer be applied. */
   forgetPull(environment: string, pull: number): void;
 }
@@ -83,6 +88,30 @@ export class ReviewsStore implements ReviewStoreCalls {
     return rowsWritten > 0;
   }
 
+  /** Takes note of the counts that were shown with the plan, or that a release agreed to. */
+  putFigures({ environment, pull, fingerprint }: ReviewPlace, figures: ShownFigures): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO reviewFigures VALUES (?, ?, ?, ?)",
+      environment,
+      pull,
+      fingerprint,
+      JSON.stringify(figures),
+    );
+  }
+
+  /** Null for a review that was stored before counts were, or of which nothing is known. */
+  figures({ environment, pull, fingerprint }: ReviewPlace): ShownFigures | null {
+    const row = this.#sql
+      .exec<{ figures: string }>(
+        "SELECT figures FROM reviewFigures WHERE environment = ? AND pull = ? AND fingerprint = ?",
+        environment,
+        pull,
+        fingerprint,
+      )
+      .toArray()[0];
+    return row === undefined ? null : (JSON.parse(row.figures) as ShownFigures);
+  }
+
   newest(environment: string, pull: number): Review | null {
     return (
       this.#read(
@@ -128,6 +157,11 @@ export class ReviewsStore implements ReviewStoreCalls {
 
   forgetPull(environment: string, pull: number): void {
     this.#sql.exec("DELETE FROM reviews WHERE environment = ? AND pull = ?", environment, pull);
+    this.#sql.exec(
+      "DELETE FROM reviewFigures WHERE environment = ? AND pull = ?",
+      environment,
+      pull,
+    );
   }
 
   #read(condition: string, ...bindings: SqlStorageValue[]): Review[] {
@@ -145,6 +179,9 @@ export class ReviewsStore implements ReviewStoreCalls {
       "DELETE FROM reviews WHERE reviewedAt < ? OR place <= (SELECT max(place) FROM reviews) - ?",
       now - REVIEW_AGE_MAX_MS,
       REVIEWS_MAX,
+    );
+    this.#sql.exec(
+      "DELETE FROM reviewFigures WHERE (environment, pull, fingerprint) NOT IN (SELECT environment, pull, fingerprint FROM reviews)",
     );
   }
 }

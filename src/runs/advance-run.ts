@@ -13,6 +13,7 @@
  * | pending | attempt, held by a closed window or a pause         | pending, asked about again later     |
  * | pending | attempt, live = planned                   | running (operation started)                    |
  * | pending | attempt, live ≠ planned, and not by our own start | failed (stale)                         |
+ * | pending | attempt, later than the run was judged, and a guard stands now | failed                    |
  * | running | operation completed / failed / cancelled  | done / failed / cancelled                      |
  * | running | the run is cancelled                      | asks to cancel; after cutover it goes on to done |
  * | running | held by a closed window or a pause        | running, and its operation stands still after its wave |
@@ -40,6 +41,7 @@ import {
   cancelOperation,
   findStarted,
   type FoundHold,
+  type JudgeStart,
   notExecuted,
   type Outcome,
   pollOperation,
@@ -58,6 +60,7 @@ const LOOKS_MAX = 16;
  * @param now milliseconds since the Unix epoch.
  * @param findHold asked before each start, and about each operation that runs. Default: nothing is
  * held.
+ * @param judge asked before each start; null while the run was judged a moment ago.
  */
 export async function advanceRun(
   record: RunRecord,
@@ -65,11 +68,12 @@ export async function advanceRun(
   live: LiveAccess,
   now: number,
   findHold: FindHold = () => null,
+  judge: JudgeStart | null = null,
 ): Promise<RunRecord> {
   if (record.run.state !== "running") return record;
   const isLost = record.isLost === true || now > record.run.lease.expiresAt;
   const current = isLost ? { ...record, isLost } : record;
-  const step = new Step(current, plan, live, now, findHold);
+  const step = new Step(current, plan, live, now, findHold, judge);
   await step.followRunning();
   await step.startAttempted();
   step.giveUpPending();
@@ -85,8 +89,16 @@ class Step {
   readonly #live: LiveAccess;
   readonly #now: number;
   readonly #findHold: FindHold;
+  readonly #judge: JudgeStart | null;
 
-  constructor(record: RunRecord, plan: Plan, live: LiveAccess, now: number, findHold: FindHold) {
+  constructor(
+    record: RunRecord,
+    plan: Plan,
+    live: LiveAccess,
+    now: number,
+    findHold: FindHold,
+    judge: JudgeStart | null,
+  ) {
     this.actions = [...record.run.actions];
     this.attempts = { ...record.attempts };
     this.#record = record;
@@ -94,6 +106,7 @@ class Step {
     this.#live = live;
     this.#now = now;
     this.#findHold = findHold;
+    this.#judge = judge;
   }
 
   /** Asks every running operation how far it is; asks it to cancel when the run is cancelled. */
@@ -127,7 +140,7 @@ class Step {
         .filter((action) => !held.includes(action))
         .slice(0, this.#freePlaces());
       await this.#settleAll(chosen, (action) =>
-        startChange(this.#live, action, this.#changeOf(action), run),
+        startChange(this.#live, action, this.#changeOf(action), run, this.#judge),
       );
     }
   }

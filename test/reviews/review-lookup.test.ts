@@ -52,6 +52,7 @@ function lookup(
     list: () => reviews,
     newest: (_environment, number) => reviews.find((one) => one.pull === number) ?? null,
     readPlan: (fingerprint) => ({ fingerprint }) as Plan,
+    figures: () => null,
     merged: new Set(),
     now: () => clock.now,
   });

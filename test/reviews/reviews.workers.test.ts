@@ -304,6 +304,29 @@ describe("an apply by a workflow", () => {
     await endOf(run.body.id);
   });
 
+  it("asks again when the counts have moved since the review, until a person releases it", async () => {
+    const specs = [spec("rm-orders")];
+    const plan = await planFor(specs);
+    await review(36, plan.fingerprint);
+    const rows = Array.from({ length: 5_000 }, (_, index) => ({
+      keys: { id: `k${index}` },
+      rows: 1,
+    }));
+    await controlsOf("rm-orders").edit({ rows });
+    // The job plans anew before it applies: its own counts are not what was reviewed.
+    await planFor(specs);
+    const moved = { status: 409, body: { kind: "stalePlan" } };
+    expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
+    // What another pull request shows is nobody's review of this one.
+    await review(37, plan.fingerprint);
+    expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
+    const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides: [] };
+    expect((await ask("PUT", "/v1/reviews/36/release", { body })).status).toBe(200);
+    const started = await applyAs<Run>(36, plan.fingerprint);
+    expect(started.status).toBe(202);
+    await endOf(started.body.id);
+  });
+
   it("of a plan that was never shown in the pull request cannot be released there", async () => {
     const plan = await planFor([spec("w6-orders")]);
     const body = { fingerprint: plan.fingerprint, releasedBy: "ada", overrides: [] };
@@ -378,7 +401,7 @@ describe("the lease of an environment", () => {
       origin: null,
       needsReview: false,
     };
-    const taken = await gitopsCoordinator().starts.start(order);
+    const taken = await gitopsCoordinator().starts.start(order, Date.now());
     if (!taken.ok) throw new Error(`No run: ${taken.failure.kind}`);
     expect(taken.value.lease.token).toBe(old.lease.token + 1);
     vi.restoreAllMocks();

@@ -76,7 +76,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reviews = new PullReviews({
     storage,
     store: reviewsStore,
-    environmentOf: (fingerprint) => plans.environmentOf(fingerprint),
+    readPlan: (fingerprint) => plans.read(fingerprint),
     onReview: (review) => observation.noteReview(review),
     onRelease: (review, release) => observation.noteRelease(review, release),
   });
