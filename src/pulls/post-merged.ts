@@ -13,7 +13,7 @@
 import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
-import { explainMoved, type ShownFigures } from "../planning/count-moved.ts";
+import { explainMoved, type ShownFigures } from "../model/count-moved.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { parseManifests } from "../manifest/index.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";

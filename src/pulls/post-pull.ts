@@ -7,7 +7,7 @@
  */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
 import { success } from "../model/result.ts";
-import { explainMoved } from "../planning/count-moved.ts";
+import { explainMoved } from "../model/count-moved.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";

@@ -24,7 +24,7 @@ import type { ConditionType } from "../model/drift.ts";
 import type { Block, Change } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { assertNever } from "../model/result.ts";
-import { explainMoved } from "../planning/count-moved.ts";
+import { explainMoved } from "../model/count-moved.ts";
 import { type NamespaceState, type PendingChange, RUN_FAILURES_MAX } from "./namespace-state.ts";
 
 /** Why a change may be made at all. */

@@ -11,7 +11,7 @@ import { orderByDependency } from "../planning/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
-import { figuresOf } from "../planning/count-moved.ts";
+import { figuresOf } from "../model/count-moved.ts";
 import {
   judgeChange,
   judgeDescribed,

@@ -4,7 +4,7 @@
  */
 import type { Plan } from "../model/plan.ts";
 import type { Release, Review } from "../model/review.ts";
-import { figuresOf } from "../planning/count-moved.ts";
+import { figuresOf } from "../model/count-moved.ts";
 import type { NewReview, ReviewPlace, ReviewsStore } from "./reviews-store.ts";
 
 /** The calls that record a review. */

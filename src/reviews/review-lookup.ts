@@ -6,7 +6,7 @@
 import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { GithubFailure, GithubReader } from "../github/port.ts";
-import { type ShownFigures, withShown } from "../planning/count-moved.ts";
+import { type ShownFigures, withShown } from "../model/count-moved.ts";
 import type { ReviewFilter, ReviewPlace } from "./reviews-store.ts";
 
 /**

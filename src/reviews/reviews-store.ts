@@ -4,7 +4,7 @@
  * caller decides what is one transaction.
  */
 import type { Release, Review } from "../model/review.ts";
-import type { ShownFigures } from "../planning/count-moved.ts";
+import type { ShownFigures } from "../model/count-moved.ts";
 
 export const REVIEW_AGE_MAX_MS = 90 * 24 * 60 * 60 * 1000;
 export const REVIEWS_MAX = 10_000;

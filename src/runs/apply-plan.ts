@@ -11,7 +11,7 @@ import { judgePlan } from "./judge-start.ts";
 import type { Run } from "../model/api.ts";
 import type { Reachable } from "../model/calls.ts";
 import type { Block, Plan } from "../model/plan.ts";
-import { figuresOf } from "../planning/count-moved.ts";
+import { figuresOf } from "../model/count-moved.ts";
 import { assertNever } from "../model/result.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";

@@ -20,7 +20,7 @@ import {
   sortBlocks,
   standingBlocks,
 } from "../planning/check-safety.ts";
-import { explainMoved, type ShownFigures } from "../planning/count-moved.ts";
+import { explainMoved, type ShownFigures } from "../model/count-moved.ts";
 import { liveRows } from "../planning/decide-change.ts";
 import { projectChange } from "../planning/project-change.ts";
 import { type ChangeProblem, explainStale } from "./find-stale-changes.ts";

@@ -15,7 +15,7 @@ import type { DesiredState } from "../model/spec.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
-import type { ShownFigures } from "../planning/count-moved.ts";
+import type { ShownFigures } from "../model/count-moved.ts";
 import { COUNT_AGE_MAX_MS } from "./judge-start.ts";
 import { checkReview } from "../reviews/check-review.ts";
 import type { RunBook } from "./run-book.ts";

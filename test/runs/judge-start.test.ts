@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Guard, Plan } from "../../src/model/plan.ts";
 import type { MemberStatus } from "../../src/model/live.ts";
-import { figuresOf, type ShownFigures } from "../../src/planning/count-moved.ts";
+import { figuresOf, type ShownFigures } from "../../src/model/count-moved.ts";
 import { gatherLive } from "../../src/runs/gather-live.ts";
 import { COUNT_AGE_MAX_MS, judgePlan, type PlanJudgement } from "../../src/runs/judge-start.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";

@@ -2,8 +2,8 @@
  * Says whether the counts under a change are still those that somebody has agreed to. Counts are in
  * no fingerprint, since they drift all the time; one that has moved far is asked about again.
  */
-import { formatBytes, formatQuantity } from "../model/figures.ts";
-import type { Change, Plan } from "../model/plan.ts";
+import { formatBytes, formatQuantity } from "./figures.ts";
+import type { Change, Plan } from "./plan.ts";
 
 /** A count may move by this share of what was shown, … */
 export const MOVED_SHARE_MAX = 0.2;
