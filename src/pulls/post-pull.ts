@@ -117,9 +117,8 @@ async function post(
 }
 
 /**
- * Makes the plan that the pull request shows count, with the counts that it shows when it was posted
- * again, also when a slow workflow of an older commit
- * has said otherwise since.
+ * Makes the plan that the pull request shows count, with the counts of its newest post, also when a
+ * slow workflow of an older commit has said otherwise since.
  */
 function countAsReviewed(
   { coordinator, settings, now }: PullParts,

@@ -1,8 +1,8 @@
 /**
  * Starts one run for changes that may be made now. What was reviewed is applied as it was shown;
- * what mends a drift is planned from a look at this moment. Each goes through the judgement that all
- * starts go through, and is left out when it does not pass, or is no longer what was decided about.
- * A run checks once more before each of its starts.
+ * what mends a drift is planned from a look at this moment. Each goes through the judgement that
+ * all starts go through, and is left out when it does not pass, or is no longer what was decided
+ * about. A run checks once more before each of its starts.
  */
 import type { Run } from "../model/api.ts";
 import { compareText } from "../model/compare-text.ts";

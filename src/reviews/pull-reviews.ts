@@ -43,7 +43,7 @@ export class PullReviews implements ReviewCalls {
     const before = store.find(place);
     storage.transactionSync(() => {
       store.put({ ...review, environment }, counts);
-      // What a job shows after the merge nobody has agreed to yet.
+      // Nobody has agreed yet to the counts that a job shows after the merge.
       if (counts) store.putFigures(place, figuresOf(changes));
     });
     const after = store.find(place);

@@ -2,9 +2,9 @@
  * Starts the run of a stored plan, exactly as it was made or not at all.
  *
  * Refuses, in this order: an unknown plan, one that had to be reviewed and was not, another active
- * run, a guard that stands now, a namespace that is not as planned or as shown. An active run of the same plan is the
- * answer, and for a pull request so is the run that has carried its plan out: a job that runs again
- * is not told that its own work made its plan stale.
+ * run, a guard that stands now, a namespace that is not as planned or as shown. An active run of
+ * the same plan is the answer, and for a pull request so is the run that has carried its plan out:
+ * a job that runs again is not told that its own work made its plan stale.
  */
 import type { ChangeProblem } from "./find-stale-changes.ts";
 import { judgePlan } from "./judge-start.ts";

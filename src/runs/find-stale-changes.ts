@@ -1,6 +1,6 @@
 /**
- * Is the world still the one that the plan was made for? Part of the judgement before a start; every
- * step asks again before it starts a change.
+ * Is the world still the one that the plan was made for? Part of the judgement before a start;
+ * every step asks again before it starts a change.
  */
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
 import { sameLayout } from "../model/layout/layout.ts";

@@ -30,7 +30,7 @@ import { isAnyWindowOpen } from "./windows.ts";
 /** A count that is older says nothing about now. */
 export const COUNT_AGE_MAX_MS = 10 * 60_000;
 
-/** What a change is judged by. */
+/** The terms by which a change is judged. */
 export interface StartTerms {
   readonly spec: NamespaceSpec;
   readonly overrides: readonly Guard[];

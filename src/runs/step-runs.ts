@@ -132,7 +132,7 @@ export class RunSteps {
       );
       const spec = specs.get(change.namespace);
       if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
-      // The clock's guards are the hold's, which knows what was merged since; here they have passed.
+      // The clock's guards are the hold's, which knows what was merged since: they have passed.
       const overrides: readonly Guard[] = [...run.overrides, "window", "suspend"];
       return judgeDescribed(change, described, live(), { spec, overrides, shown: null, now });
     };

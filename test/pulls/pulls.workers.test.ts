@@ -499,6 +499,11 @@ describe("a webhook", () => {
         body: { tasks: 0 },
       },
     );
+    // The id is a header, which the signature does not cover: a copy under another one is no news.
+    for (const id of ["copy-1", "copy-2"])
+      expect(await deliver("pull_request", pullEvent(41, headSha, "opened"), { id })).toMatchObject(
+        { status: 202, body: { tasks: 0 } },
+      );
   });
 
   it.each([

@@ -9,6 +9,7 @@ import {
 } from "../../src/model/review.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
+import { github } from "../support/control-worker.ts";
 import {
   applyAs,
   ask,
@@ -83,11 +84,33 @@ describe("a workflow's token", () => {
       { workflow_ref: "acme/shop/.github/workflows/apply.yml@refs/heads/x" },
       "workflow_ref",
     ],
-    [
-      "pull_request_target, whose ref is the default branch",
-      { event_name: "pull_request_target" },
+    ...[
+      "pull_request",
+      "pull_request_target",
+      "workflow_run",
+      "repository_dispatch",
+      "issues",
+      "discussion_comment",
+      "fork",
+      "watch",
+      "an_event_of_tomorrow",
+    ].map((name): [string, Record<string, unknown>, string] => [
+      `the event ${name}, whatever its ref`,
+      { event_name: name },
       "event_name",
-    ],
+    ]),
+    ...[
+      "mallory/shop/.github/workflows/apply.yml@refs/heads/main",
+      "acme/shop/.github/workflows/apply.yml@refs/heads/topic",
+      "acme/shop/.github/workflows/apply.yml@refs/pull/1/merge",
+      "acme/shop-evil/.github/workflows/apply.yml@refs/heads/main",
+      "acme/shop/.github/workflows/../apply.yml@refs/heads/main",
+      undefined,
+    ].map((file): [string, Record<string, unknown>, string] => [
+      `steps of ${file ?? "no file"}`,
+      { job_workflow_ref: file },
+      "job_workflow_ref",
+    ]),
   ])("with %s may not apply, and the claim is named", async (_name, claims, claim) => {
     const answer = await ask<Problem>("POST", `/v1/plans/${"0".repeat(64)}/apply`, {
       token: await workflowToken(claims),
@@ -97,6 +120,18 @@ describe("a workflow's token", () => {
       body: { kind: "forbidden", detail: expect.stringContaining(claim) },
     });
   });
+
+  it.each(["push", "workflow_dispatch", "schedule", "issue_comment"])(
+    "of %s may apply",
+    async (name) => {
+      const token = await workflowToken({
+        event_name: name,
+        job_workflow_ref: "acme/shop/.github/workflows/shared-apply.yml@refs/heads/main",
+      });
+      const path = `/v1/plans/${"0".repeat(64)}/apply`;
+      expect(await ask("POST", path, { token })).toMatchObject({ status: 404 });
+    },
+  );
 
   it("reads often, but changes something only once", async () => {
     const token = await workflowToken();
@@ -304,6 +339,43 @@ describe("an apply by a workflow", () => {
     await endOf(run.body.id);
   });
 
+  it("may not name a pull request that is open, closed, elsewhere or none, nor another commit", async () => {
+    const plan = await planFor([spec("ro-orders")]);
+    const apply = async (pull: number, commit = SHA): ReturnType<typeof ask<Problem>> =>
+      ask<Problem>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+        token: await workflowToken(),
+        body: { origin: { pull, commit, runUrl: null } },
+      });
+    github.openPull(8801, { files: {} });
+    github.openPull(8802, { files: {} });
+    github.closePull(8802);
+    github.openPull(8803, { files: {}, baseRef: "release" });
+    github.mergePull(8803);
+    for (const [pull, why] of [
+      [8801, "is open"],
+      [8802, "is closed"],
+      [8803, "was merged into release"],
+      [8804, "there is no pull request"],
+    ] as const) {
+      await review(pull, plan.fingerprint);
+      expect(await apply(pull)).toMatchObject({
+        status: 403,
+        body: { kind: "forbidden", detail: expect.stringContaining(why) },
+      });
+    }
+    github.mergePull(8801);
+    expect(await apply(8801, "b".repeat(40))).toMatchObject({
+      status: 403,
+      body: { detail: expect.stringContaining("claim sha") },
+    });
+    github.failing.set("pull", { kind: "unreachable", message: "down", retryAt: null });
+    expect(await apply(8801)).toMatchObject({ status: 503 });
+    github.failing.clear();
+    const started = await apply(8801);
+    expect(started.status).toBe(202);
+    await endOf((started.body as unknown as Run).id);
+  });
+
   it("asks again when the counts have moved since the review, until a person releases it", async () => {
     const specs = [spec("rm-orders")];
     const plan = await planFor(specs);
@@ -317,7 +389,7 @@ describe("an apply by a workflow", () => {
     await planFor(specs);
     const moved = { status: 409, body: { kind: "stalePlan" } };
     expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
-    // What another pull request shows is nobody's review of this one.
+    // A plan in another pull request is nobody's review of this one.
     await review(37, plan.fingerprint);
     expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
     const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides: [] };

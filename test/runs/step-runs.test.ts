@@ -165,7 +165,7 @@ describe("while a step asks namespaces", () => {
 });
 
 describe("a change that starts later than its run was accepted", () => {
-  /** Both wait for longer than a count is good for; "a" gets more rows than its budget meanwhile. */
+  /** Both wait for longer than a count is good for; "a" gets more rows meanwhile. */
   async function waitAndGrow(rows: number, waits: number): Promise<Bench> {
     const bench = new Bench();
     bench.paused = { by: "ann", reason: "wait", at: NOON };

@@ -8,7 +8,7 @@
  * | `reviews`        | what pull requests were shown and released, as it comes;   |
  * |                  | `reviewsStore` as it is stored                             |
  * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
- * | `pullWork`       | posting in pull requests                                   |
+ * | `pullWork`       | posting in pull requests; `mergedPulls` asks what is merged |
  * | `reconciliation` | the tick; `pauses` and `registries` are parts of it        |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
@@ -25,6 +25,7 @@ import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
 import { PullReviews } from "../../reviews/pull-reviews.ts";
+import { MergedPulls } from "../../pulls/merged-pulls.ts";
 import { PullWork } from "../../pulls/pull-work.ts";
 import { Reconciliation } from "../../reconcile/reconciliation.ts";
 import { ReviewsStore } from "../../reviews/reviews-store.ts";
@@ -150,6 +151,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   return {
     api: {
       alarm,
+      mergedPulls: new MergedPulls({ settings: followed, github: outside.githubReader }),
       observation,
       once,
       page,
