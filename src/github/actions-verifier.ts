@@ -55,7 +55,7 @@ export interface ActionsCaller {
   readonly ref: string;
   /** Such as `acme/data/.github/workflows/apply.yml@refs/heads/main`. */
   readonly workflowRef: string;
-  /** The file whose steps the job runs: of a called workflow another one. Null when it is not said. */
+  /** The file whose steps the job runs: of a called workflow another one; null for none. */
   readonly jobWorkflowRef: string | null;
   /** The GitHub environment of the job; null for none. */
   readonly environment: string | null;
@@ -86,9 +86,9 @@ const KEYS_TIMEOUT_MS = 5000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_AGE_MAX_MS = 10 * 60 * 1000;
 /**
- * Events whose jobs may apply: each is an act on the default branch, or by a person who is asked for
- * their right to it. Any other event may be begun by somebody outside, though its ref is the default
- * branch; one that GitHub adds is not allowed until it is listed here.
+ * Events whose jobs may apply: each is an act on the default branch, or by a person who is asked
+ * for their right to it. Any other event may be begun by somebody outside, though its ref is the
+ * default branch; one that GitHub adds is not allowed until it is listed here.
  */
 const EVENTS_WITH_APPLY: ReadonlySet<string> = new Set([
   "push",

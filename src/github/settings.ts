@@ -21,7 +21,11 @@ export interface GithubSettings {
    * it.
    */
   readonly posts: boolean;
+  /** Who starts what was reviewed and merged: an apply job, or the Worker's own tick. */
+  readonly applies: Applies;
 }
+
+export type Applies = "workflow" | "worker";
 
 export interface OidcSettings {
   /** Null: the origin of the request. */

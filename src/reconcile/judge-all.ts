@@ -80,6 +80,7 @@ export async function judgeAll(
     const rival = ports.runs.findRival([state.name]);
     const verdict = judgeChange(one, {
       now,
+      applies: ports.applies,
       pausedBy: ports.paused()?.by ?? null,
       manifestsProblem: env.manifestsProblem?.reason ?? null,
       rival: rival?.id ?? null,
@@ -147,10 +148,10 @@ async function findApproval(
   answer: ReviewAnswer,
 ): Promise<Approval> {
   if (answer.kind === "found") {
-    for (const { plan, pull } of answer.plans) {
+    for (const { plan, pull, isOrdered } of answer.plans) {
       for (const change of plan.changes) {
         if (change.namespace === state.name && (await isSameChange(state, pending, change)))
-          return { kind: "reviewed", pull, change };
+          return { kind: "reviewed", pull, isOrdered, change };
       }
     }
   }
@@ -161,7 +162,7 @@ async function findApproval(
     approval.shapeDigest === state.shapeDigest &&
     state.attempts?.epoch === pending.epoch
   )
-    return { kind: "reviewed", pull: approval.pull, change: null };
+    return { kind: "reviewed", pull: approval.pull, isOrdered: true, change: null };
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
     return { kind: "heals" };
   return answer.kind === "failed" && isNew(state, pending)

@@ -8,6 +8,7 @@
  * | a run that nobody here knows made live so                   | hold RunUnknown        | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
+ * | it is the workflow's to apply, and no apply job has asked    | hold AwaitsWorkflow    |                        |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
  * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
  * | its counts have moved since they were shown                 | hold CountsMoved       | spec, skew             |
@@ -20,6 +21,7 @@
  * | a namespace it depends on is not ready, nor in this batch   | hold DependencyPending | unless reviewed        |
  * | else                                                        | apply                  | healing                |
  */
+import type { Applies } from "../github/settings.ts";
 import type { ConditionType } from "../model/drift.ts";
 import type { Block, Change } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
@@ -36,6 +38,8 @@ export type Approval =
   | {
       readonly kind: "reviewed";
       readonly pull: number;
+      /** True when an apply job has asked for it, or its run has begun. */
+      readonly isOrdered: boolean;
       /** As it was shown; null for what a run left unfinished: that is planned anew. */
       readonly change: Change | null;
     }
@@ -69,6 +73,7 @@ export const INTERNAL_ERROR = {
 
 export interface Circumstances {
   readonly now: number;
+  readonly applies: Applies;
   readonly pausedBy: string | null;
   readonly manifestsProblem: string | null;
   /** The run that has to end first, and whether it is about this very namespace. */
@@ -109,13 +114,16 @@ export function judgeChange(one: Case, circumstances: Circumstances): Verdict {
       `${changeText(one.pending)}: run ${circumstances.rival} is about it`,
     );
   return (
-    judgeRight(one) ??
+    judgeRight(one, circumstances) ??
     judgeAttempts(one, circumstances) ??
     judgeMoment(one, circumstances) ?? { kind: "apply" }
   );
 }
 
-function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict | null {
+function judgeRight(
+  { state, spec, pending, approval, blocks }: Case,
+  { applies }: Circumstances,
+): Verdict | null {
   switch (approval.kind) {
     case "unknown":
       return hold(
@@ -143,6 +151,12 @@ function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict |
       );
     case "heals":
     case "reviewed":
+      if (approval.kind === "reviewed" && applies === "workflow" && !approval.isOrdered)
+        return hold(
+          "Reconciling",
+          "AwaitsWorkflow",
+          `${changeText(pending)} waits for the apply job of pull request #${approval.pull}: this Worker leaves it to the workflow`,
+        );
       if (approval.kind === "heals" && !isConfirmed(state, pending))
         return hold(
           "Reconciling",

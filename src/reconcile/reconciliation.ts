@@ -71,7 +71,7 @@ export interface ReconciliationParts {
   readonly github: () => GithubReader | null;
   /** As reconciliation of that environment sees it. */
   readonly live: (environment: string) => LiveAccess;
-  readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures">;
+  readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures" | "isOrdered">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
   /** Environments in which the namespace was ever seen. */
   readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
@@ -244,6 +244,7 @@ export class Reconciliation implements ReconcileCalls {
     const { manifests, reviews } = this.#sources(environment);
     return {
       environment,
+      applies: parts.settings()?.applies ?? "worker",
       store,
       manifests,
       reviews,
@@ -292,6 +293,7 @@ export class Reconciliation implements ReconcileCalls {
         newest: (where, pull) => this.#parts.reviews.newest(where, pull),
         readPlan: (fingerprint) => this.#parts.plans.read(fingerprint),
         figures: (place) => this.#parts.reviews.figures(place),
+        isOrdered: (place) => this.#parts.reviews.isOrdered(place),
         merged: this.#merged,
         now: () => Date.now(),
       }),

@@ -31,6 +31,8 @@ export interface ReviewedPlan {
   readonly pull: number;
   /** With the counts that were shown. */
   readonly plan: Plan;
+  /** True when an apply job has asked for it: what it had to leave waiting is to be started. */
+  readonly isOrdered: boolean;
   /** Of a release of exactly this fingerprint that has not expired. */
   readonly overrides: readonly Guard[];
 }
@@ -44,6 +46,7 @@ export interface ReviewParts {
   readonly readPlan: (fingerprint: string) => Plan | null;
   /** The counts that were shown with it; null when nobody knows. */
   readonly figures: (place: ReviewPlace) => ShownFigures | null;
+  readonly isOrdered: (place: ReviewPlace) => boolean;
   /** Pull requests that are known to be merged. */
   readonly merged: Set<number>;
   readonly now: () => number;
@@ -81,7 +84,7 @@ export function createReviewLookup(github: GithubReader, parts: ReviewParts): Re
 function plansOf(
   pull: number,
   reviews: readonly Review[],
-  { environment, newest, readPlan, figures, now }: ReviewParts,
+  { environment, newest, readPlan, figures, isOrdered, now }: ReviewParts,
 ): ReviewedPlan[] {
   const last = newest(environment, pull);
   const own = reviews.filter((review) => review.pull === pull);
@@ -96,6 +99,7 @@ function plansOf(
       {
         pull,
         plan: withShown(plan, figures({ environment, pull, fingerprint })),
+        isOrdered: isOrdered({ environment, pull, fingerprint }),
         overrides: release !== null && release.expiresAt > now() ? release.overrides : [],
       },
     ];

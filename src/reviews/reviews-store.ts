@@ -18,6 +18,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS reviewsByPlace ON reviews (place);
   CREATE TABLE IF NOT EXISTS reviewFigures (environment TEXT, pull INTEGER, fingerprint TEXT, figures TEXT NOT NULL,
     PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS orders (environment TEXT, pull INTEGER, fingerprint TEXT, PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
 `;
 const COLUMNS = "environment, pull, fingerprint, headSha, runUrl, requestedBy, reviewedAt, release";
 
@@ -112,6 +113,34 @@ export class ReviewsStore implements ReviewStoreCalls {
     return row === undefined ? null : (JSON.parse(row.figures) as ShownFigures);
   }
 
+  /** Takes note that an apply job of the reviewed plan has come, whatever it had to wait for. */
+  order({ environment, pull, fingerprint }: ReviewPlace): void {
+    this.#sql.exec("INSERT OR IGNORE INTO orders VALUES (?, ?, ?)", environment, pull, fingerprint);
+  }
+
+  /** Somebody has cancelled its run: it is left to the next apply job. */
+  takeBack({ environment, pull, fingerprint }: ReviewPlace): void {
+    this.#sql.exec(
+      "DELETE FROM orders WHERE environment = ? AND pull = ? AND fingerprint = ?",
+      environment,
+      pull,
+      fingerprint,
+    );
+  }
+
+  isOrdered({ environment, pull, fingerprint }: ReviewPlace): boolean {
+    return (
+      this.#sql
+        .exec(
+          "SELECT 1 FROM orders WHERE environment = ? AND pull = ? AND fingerprint = ?",
+          environment,
+          pull,
+          fingerprint,
+        )
+        .toArray().length > 0
+    );
+  }
+
   newest(environment: string, pull: number): Review | null {
     return (
       this.#read(
@@ -157,11 +186,8 @@ export class ReviewsStore implements ReviewStoreCalls {
 
   forgetPull(environment: string, pull: number): void {
     this.#sql.exec("DELETE FROM reviews WHERE environment = ? AND pull = ?", environment, pull);
-    this.#sql.exec(
-      "DELETE FROM reviewFigures WHERE environment = ? AND pull = ?",
-      environment,
-      pull,
-    );
+    for (const table of ["reviewFigures", "orders"])
+      this.#sql.exec(`DELETE FROM ${table} WHERE environment = ? AND pull = ?`, environment, pull);
   }
 
   #read(condition: string, ...bindings: SqlStorageValue[]): Review[] {
@@ -180,9 +206,10 @@ export class ReviewsStore implements ReviewStoreCalls {
       now - REVIEW_AGE_MAX_MS,
       REVIEWS_MAX,
     );
-    this.#sql.exec(
-      "DELETE FROM reviewFigures WHERE (environment, pull, fingerprint) NOT IN (SELECT environment, pull, fingerprint FROM reviews)",
-    );
+    for (const table of ["reviewFigures", "orders"])
+      this.#sql.exec(
+        `DELETE FROM ${table} WHERE (environment, pull, fingerprint) NOT IN (SELECT environment, pull, fingerprint FROM reviews)`,
+      );
   }
 }
 

@@ -50,7 +50,8 @@ export interface CheckedOrder {
 /** The calls that begin a run. */
 export interface StartCalls {
   /**
-   * Says what `start` would say now, before guards and live are asked.
+   * Says what `start` would say now, before guards and live are asked. A reviewed plan counts as
+   * ordered from now on: what it has to wait for, the tick waits for too.
    *
    * @param namespaces those that the order's plan changes.
    */
@@ -149,6 +150,9 @@ export class RunStarts implements StartCalls {
     if (environment === null) return failure({ kind: "unknownPlan" });
     const overrides = this.#judgeReview(order, environment);
     if (!overrides.ok) return overrides;
+    const pull = order.origin?.pull ?? null;
+    if (order.needsReview && pull !== null)
+      this.#parts.reviews.order({ environment, pull, fingerprint });
     const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
     return success({ overrides: overrides.value, rival, shown: this.#shownTo(order, environment) });
   }

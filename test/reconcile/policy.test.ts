@@ -108,6 +108,51 @@ describe("what was reviewed", () => {
   });
 });
 
+describe("where the workflow applies, the tick", () => {
+  async function merged(): Promise<World> {
+    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    world.applies = "workflow";
+    await world.tick();
+    await world.reviewAndMerge([orders({ count: 6, policy: { selfHeal: "apply" } })]);
+    return world;
+  }
+
+  it("leaves what is reviewed and merged to the apply job, however long it takes", async () => {
+    const world = await merged();
+    await world.tick(20);
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "AwaitsWorkflow",
+    });
+    expect(world.startedRuns()).toEqual([]);
+    expect(await world.membersOf("orders")).toBe(4);
+    expect(await world.drifts()).toEqual([]);
+  });
+
+  it("starts what an apply job was given and had to leave waiting", async () => {
+    const world = await merged();
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(3);
+    expect(await world.membersOf("orders")).toBe(6);
+  });
+
+  it("heals what the manifest allows, back to what was reviewed", async () => {
+    const world = await drifted({});
+    world.applies = "workflow";
+    await world.tick(5);
+    expect(await world.membersOf("orders")).toBe(4);
+  });
+
+  it("resumes what runs", async () => {
+    const world = await merged();
+    const [{ plan } = { plan: null }] = world.reviewed;
+    if (plan === null) throw new Error("no plan");
+    world.startRunOf(plan, "github-actions (octocat)");
+    await world.tick(4);
+    expect(await world.membersOf("orders")).toBe(6);
+  });
+});
+
 describe("self-healing", () => {
   it("waits until suspend is taken back, and says so meanwhile", async () => {
     const world = await drifted({ suspend: true });

@@ -1,3 +1,4 @@
+import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Problem, Run, RunList } from "../../src/model/api.ts";
@@ -7,6 +8,8 @@ import {
   type ReviewList,
   type ReviewReceipt,
 } from "../../src/model/review.ts";
+import { DEFAULT_POLICY } from "../../src/model/spec.ts";
+import { ReviewsStore } from "../../src/reviews/reviews-store.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
 import { github } from "../support/control-worker.ts";
@@ -15,6 +18,7 @@ import {
   ask,
   endOf,
   gitopsCoordinator,
+  gitopsStub,
   planFor,
   review,
   SHA,
@@ -337,6 +341,34 @@ describe("an apply by a workflow", () => {
     const run = await applyAs<Run>(26, plan.fingerprint);
     expect(run).toMatchObject({ status: 202, body: { overrides: ["suspend"] } });
     await endOf(run.body.id);
+  });
+
+  it("is remembered while it has to wait, for the tick to start, until somebody cancels its run", async () => {
+    const closed = { start: "0 0 29 2 *", durationMs: 60_000, timezone: "UTC" };
+    const policy = { ...DEFAULT_POLICY, maxSkew: 100, windows: [closed] };
+    const plan = await planFor([spec("rw-orders", { policy })]);
+    const place = { environment: "production", pull: 38, fingerprint: plan.fingerprint };
+    const isOrdered = (): Promise<boolean> =>
+      runInDurableObject(gitopsStub(), (_instance, { storage }) =>
+        new ReviewsStore(storage.sql).isOrdered(place),
+      );
+    expect(await applyAs<Problem>(38, plan.fingerprint)).toMatchObject({ status: 409 });
+    expect(await isOrdered()).toBe(false);
+    await review(38, plan.fingerprint);
+    expect(await isOrdered()).toBe(false);
+    expect(await applyAs<Problem>(38, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("window") },
+    });
+    expect(await isOrdered()).toBe(true);
+    const overrides = ["window"];
+    const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides };
+    await ask("PUT", "/v1/reviews/38/release", { body });
+    await controlsOf("rw-orders").setPace(1_000);
+    const started = await applyAs<Run>(38, plan.fingerprint, { overrides });
+    await ask("POST", `/v1/runs/${started.body.id}/cancel`);
+    expect(await endOf(started.body.id)).toMatchObject({ state: "cancelled" });
+    expect(await isOrdered()).toBe(false);
   });
 
   it("may not name a pull request that is open, closed, elsewhere or none, nor another commit", async () => {

@@ -90,6 +90,9 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       observation.noteRun(run, before, now);
       reconciliation.noteRun(run, before);
       if (run.state !== before?.state) pullWork.tellRun(run, now);
+      const { environment, fingerprint, origin } = run;
+      if (run.state === "cancelled" && typeof origin?.pull === "number")
+        reviewsStore.takeBack({ environment, pull: origin.pull, fingerprint });
     },
   });
   const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });

@@ -43,7 +43,7 @@ export class OnceStore implements OnceCalls {
   /**
    * True the first time that a webhook's delivery is claimed.
    *
-   * @param id of what GitHub has signed, so that nobody else can give the same delivery another one.
+   * @param id of what GitHub has signed: nobody else can give the same delivery another one.
    */
   claimDelivery(id: string, now: number): boolean {
     const expiresAt = now + DELIVERY_MEMORY_MS;
