@@ -21,7 +21,7 @@ export interface GithubSettings {
    * it.
    */
   readonly posts: boolean;
-  /** Who starts what was reviewed and merged: an apply job, or the Worker's own tick. */
+  /** Reviewed and merged changes are started by an apply job alone, or by the tick, too. */
   readonly applies: Applies;
 }
 

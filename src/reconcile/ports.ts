@@ -98,7 +98,7 @@ export interface StoredDigest extends NamespaceRef {
 
 export interface ReconcilePorts {
   readonly environment: string;
-  /** Who starts what was reviewed and merged. */
+  /** Says who starts what was reviewed and merged. */
   readonly applies: Applies;
   readonly store: ReconcileStore;
   readonly manifests: ManifestSource;

@@ -78,8 +78,8 @@ export interface GithubOptions {
    */
   readonly post?: boolean;
   /**
-   * Who starts what was reviewed and merged. `workflow`: the apply job alone, so that the rules of
-   * its GitHub environment hold; the Worker then resumes runs, heals what manifests allow, and
+   * Says who starts what was reviewed and merged. `workflow`: the apply job alone, so that rules
+   * of its GitHub environment hold; the Worker then resumes runs, heals what manifests allow, and
    * starts what an apply job was given and had to leave waiting. `worker`: its tick, too. Default
    * `workflow`, since a Worker with a repository takes tokens of its workflows.
    */
