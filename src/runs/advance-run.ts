@@ -51,6 +51,15 @@ import {
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
 
+/** Asked before each start, and `findHold` about each operation that runs. */
+export interface StartGates {
+  readonly findHold: FindHold;
+  /** Null while the run was judged a moment ago. */
+  readonly judge: JudgeStart | null;
+}
+
+const NO_GATES: StartGates = { findHold: () => null, judge: null };
+
 /**
  * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there
  * is nothing new.
@@ -58,22 +67,19 @@ const LOOKS_MAX = 16;
  * @param plan the plan that the run was made from; its changes are in the order of the run's
  * actions.
  * @param now milliseconds since the Unix epoch.
- * @param findHold asked before each start, and about each operation that runs. Default: nothing is
- * held.
- * @param judge asked before each start; null while the run was judged a moment ago.
+ * @param gates default: nothing is held, and nothing judged.
  */
 export async function advanceRun(
   record: RunRecord,
   plan: Plan,
   live: LiveAccess,
   now: number,
-  findHold: FindHold = () => null,
-  judge: JudgeStart | null = null,
+  gates: Partial<StartGates> = {},
 ): Promise<RunRecord> {
   if (record.run.state !== "running") return record;
   const isLost = record.isLost === true || now > record.run.lease.expiresAt;
   const current = isLost ? { ...record, isLost } : record;
-  const step = new Step(current, plan, live, now, findHold, judge);
+  const step = new Step(current, plan, live, now, { ...NO_GATES, ...gates });
   await step.followRunning();
   await step.startAttempted();
   step.giveUpPending();
@@ -96,8 +102,7 @@ class Step {
     plan: Plan,
     live: LiveAccess,
     now: number,
-    findHold: FindHold,
-    judge: JudgeStart | null,
+    { findHold, judge }: StartGates,
   ) {
     this.actions = [...record.run.actions];
     this.attempts = { ...record.attempts };

@@ -62,14 +62,10 @@ export class RunSteps {
       else if (plan)
         this.#save(
           before,
-          await advanceRun(
-            before,
-            plan,
-            live(),
-            now,
-            this.#findHold(before, now),
-            this.#judge(before, now),
-          ),
+          await advanceRun(before, plan, live(), now, {
+            findHold: this.#findHold(before, now),
+            judge: this.#judge(before, now),
+          }),
         );
       else
         book.write(

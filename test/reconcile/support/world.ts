@@ -178,7 +178,9 @@ export class World {
         if (record.run.state === "running")
           this.runs.set(id, {
             plan,
-            record: await advanceRun(record, plan, this.live, this.now, this.#findHold(record)),
+            record: await advanceRun(record, plan, this.live, this.now, {
+              findHold: this.#findHold(record),
+            }),
           });
       }
       this.now += 1000;
