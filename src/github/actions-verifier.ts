@@ -55,6 +55,8 @@ export interface ActionsCaller {
   readonly ref: string;
   /** Such as `acme/data/.github/workflows/apply.yml@refs/heads/main`. */
   readonly workflowRef: string;
+  /** The file whose steps the job runs: of a called workflow another one; null for none. */
+  readonly jobWorkflowRef: string | null;
   /** The GitHub environment of the job; null for none. */
   readonly environment: string | null;
   readonly eventName: string;
@@ -84,13 +86,15 @@ const KEYS_TIMEOUT_MS = 5000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_AGE_MAX_MS = 10 * 60 * 1000;
 /**
- * Events whose jobs work on, or are started by, what somebody outside may have written, though
- * their ref is the default branch.
+ * Events whose jobs may apply: each is an act on the default branch, or by a person who is asked
+ * for their right to it. Any other event may be begun by somebody outside, though its ref is the
+ * default branch; one that GitHub adds is not allowed until it is listed here.
  */
-const EVENTS_WITHOUT_APPLY: ReadonlySet<string> = new Set([
-  "pull_request",
-  "pull_request_target",
-  "workflow_run",
+const EVENTS_WITH_APPLY: ReadonlySet<string> = new Set([
+  "push",
+  "workflow_dispatch",
+  "schedule",
+  "issue_comment",
 ]);
 
 const text = z.string().min(1).max(1024);
@@ -102,6 +106,7 @@ const claimsSchema = z.object({
   repository_owner_id: text,
   ref: text,
   workflow_ref: text,
+  job_workflow_ref: text.optional(),
   event_name: text,
   actor: text,
   sha: text,
@@ -168,12 +173,29 @@ export function checkApply(caller: ActionsCaller, policy: ApplyPolicy): string |
       `workflow_ref is ${quote(caller.workflowRef)}, and only ${quote(policy.workflow)} at ${quote(policy.ref)} may apply`,
     );
   }
-  if (EVENTS_WITHOUT_APPLY.has(caller.eventName)) {
+  const jobRef = caller.jobWorkflowRef;
+  if (!isOwnFile(jobRef, caller.repository, policy.ref)) {
+    const is =
+      jobRef === null
+        ? "the token has no job_workflow_ref"
+        : `job_workflow_ref is ${quote(jobRef)}`;
+    wrong.push(`${is}, and only a file of this repository at ${quote(policy.ref)} may apply`);
+  }
+  if (!EVENTS_WITH_APPLY.has(caller.eventName)) {
     wrong.push(
-      `event_name is ${quote(caller.eventName)}, whose jobs may work on what others wrote; apply on push or workflow_dispatch`,
+      `event_name is ${quote(caller.eventName)}, and only jobs of ${[...EVENTS_WITH_APPLY].join(", ")} may apply`,
     );
   }
   return wrong.length === 0 ? null : `This job may plan but not apply: ${wrong.join("; ")}.`;
+}
+
+/** A job of a called workflow runs that file's steps, whichever workflow has called it. */
+function isOwnFile(jobRef: string | null, repository: string, ref: string): boolean {
+  if (jobRef === null) return false;
+  const prefix = `${repository}/.github/workflows/`;
+  const suffix = `@${ref}`;
+  if (!jobRef.startsWith(prefix) || !jobRef.endsWith(suffix)) return false;
+  return /^[^/@]+\.ya?ml$/.test(jobRef.slice(prefix.length, -suffix.length));
 }
 
 function readClaims(
@@ -208,6 +230,7 @@ function toCaller(claims: Claims): ActionsCaller {
     repository: claims.repository,
     ref: claims.ref,
     workflowRef: claims.workflow_ref,
+    jobWorkflowRef: claims.job_workflow_ref ?? null,
     environment: claims.environment ?? null,
     eventName: claims.event_name,
     actor: claims.actor,

@@ -21,7 +21,11 @@ export interface GithubSettings {
    * it.
    */
   readonly posts: boolean;
+  /** Reviewed and merged changes are started by an apply job alone, or by the tick, too. */
+  readonly applies: Applies;
 }
+
+export type Applies = "workflow" | "worker";
 
 export interface OidcSettings {
   /** Null: the origin of the request. */

@@ -119,8 +119,8 @@ export interface Plan {
   readonly blocks: readonly Block[];
   readonly notices: readonly Notice[];
   /**
-   * SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes. No times,
-   * counts or durations in it.
+   * SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes, and of the
+   * guards against it that are no matter of the moment. No times, counts or durations in it.
    */
   readonly fingerprint: string;
 }

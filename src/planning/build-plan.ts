@@ -84,7 +84,7 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
       ...outcomes.flatMap(({ outcome }) => outcome.notices),
       ...unmanaged.map(unmanagedNotice),
     ]),
-    fingerprint: await fingerprintPlan({ desired, epochs, changes }),
+    fingerprint: await fingerprintPlan({ desired, epochs, changes, blocks }),
   };
 }
 

@@ -38,6 +38,41 @@ const NEVER_OVERRIDABLE: ReadonlySet<Guard> = new Set<Guard>([
 ]);
 
 /**
+ * Guards that stand for now only: the same plan may be free of them in a moment, so no fingerprint
+ * has them.
+ */
+const NOT_NOW: ReadonlySet<Guard> = new Set<Guard>([
+  "unreadable",
+  "outOfStep",
+  "operationRunning",
+  "unhealthyMember",
+  "window",
+  "suspend",
+]);
+
+/** True when a block of this guard says that the change should not be made as it is. */
+export function isNotSo(guard: Guard): boolean {
+  return !NOT_NOW.has(guard);
+}
+
+/** Guards that `checkSafety` judges anew for each change before it starts, and for the whole. */
+const JUDGED_AT_START: ReadonlySet<Guard> = new Set<Guard>([
+  "unhealthyMember",
+  "tooLargeToUnshard",
+  "missingKey",
+  "skew",
+  "budget",
+  "bulkChange",
+  "window",
+  "suspend",
+]);
+
+/** True when what a plan says of this guard is replaced by a look of now. */
+export function isJudgedAtStart(guard: Guard): boolean {
+  return JUDGED_AT_START.has(guard);
+}
+
+/**
  * A block; whether it can be overridden follows from the guard. The message must not hold row
  * values.
  */

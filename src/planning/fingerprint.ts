@@ -2,20 +2,24 @@
  * The fingerprint: what a reviewer agreed to, as 64 hex digits.
  *
  * For each namespace that the plan changes it covers what the manifests want (but for labels,
- * positions and the commit), the live epoch, and the layouts that the change leads from and to. It
- * leaves out counts, times, messages and names of files, which may drift between review and merge
- * without changing what will be done, and the namespaces that stay as they are: two pull requests
+ * positions and the commit), the live epoch, the layouts that the change leads from and to, and
+ * which guards say that it should not be made so. It leaves out counts, times, messages, names of
+ * files, and guards that only say "not now": they may drift between review and merge without
+ * changing what will be done. It leaves out the namespaces that stay as they are: two pull requests
  * for different namespaces do not make each other's plans stale.
  */
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
-import type { Change } from "../model/plan.ts";
+import { compareText } from "../model/compare-text.ts";
+import type { Block, Change } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
+import { isNotSo } from "./check-safety.ts";
 
 export interface FingerprintInput {
   readonly desired: DesiredState;
   /** Live epochs by namespace. */
   readonly epochs: ReadonlyMap<string, number | null>;
   readonly changes: readonly Pick<Change, "kind" | "namespace" | "object" | "from" | "to">[];
+  readonly blocks: readonly Pick<Block, "guard" | "namespace">[];
 }
 
 /**
@@ -26,6 +30,7 @@ export async function fingerprintPlan({
   desired,
   epochs,
   changes,
+  blocks,
 }: FingerprintInput): Promise<string> {
   const changed = new Set(changes.map(({ namespace }) => namespace));
   const namespaces = desired.namespaces
@@ -38,7 +43,23 @@ export async function fingerprintPlan({
   const decided = changes
     .map(({ kind, namespace, object, from, to }) => ({ kind, namespace, object, from, to }))
     .toSorted((left, right) => (left.namespace < right.namespace ? -1 : 1));
+  const refused = blocks
+    .filter(
+      ({ guard, namespace }) => isNotSo(guard) && (namespace === null || changed.has(namespace)),
+    )
+    .map(({ guard, namespace }) => ({ guard, namespace }))
+    .toSorted(
+      (left, right) =>
+        compareText(left.guard, right.guard) ||
+        compareText(left.namespace ?? "", right.namespace ?? ""),
+    );
   return sha256Hex(
-    canonicalJson({ environment: desired.environment, namespaces, changes: decided }),
+    canonicalJson({
+      environment: desired.environment,
+      namespaces,
+      changes: decided,
+      // Plans that nothing blocks keep the fingerprints that they have always had.
+      blocks: refused.length === 0 ? undefined : refused,
+    }),
   );
 }

@@ -88,6 +88,11 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
       `Plan ${short(fingerprint)} is released${overridden} until ${until}. It is applied after the merge.`,
     );
   }
+  if (settings.applies === "workflow") {
+    return accept(
+      `Plan ${short(fingerprint)} is released${overridden} until ${until}. The workflow's apply job starts it: this Worker leaves that to the workflow.`,
+    );
+  }
   return start(parts, pull, command, fingerprint);
 }
 

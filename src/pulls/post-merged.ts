@@ -4,7 +4,7 @@
  * | each reviewed change is now            | then                                                               |
  * |----------------------------------------|--------------------------------------------------------------------|
  * | in sync                                | nothing is left to say: forgotten                                  |
- * | pending, exactly as shown              | the tick or the workflow applies it: looked at again later         |
+ * | pending, exactly and as much as shown  | the tick or the workflow applies it: looked at again later         |
  * | pending otherwise, or was never shown  | the current plan is posted, says what moved, and can be released   |
  *
  * A plan that is posted here does not count as reviewed. While a run has the environment nothing is
@@ -13,6 +13,7 @@
 import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
+import { explainMoved, type ShownFigures } from "../model/count-moved.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
 import { makePlan } from "../runs/make-plan.ts";
@@ -49,7 +50,10 @@ export async function postMerged(
     pulls.forget(pull.number);
     return success("settled");
   }
-  const isAsShown = reviewed !== null && left.value.every((change) => isSame(change, reviewed));
+  const shown = review === null ? null : reviewsStore.figures({ ...review, environment });
+  const isAsShown =
+    reviewed !== null &&
+    left.value.every((change) => isSame(change, reviewed) && !isMoved(change, shown));
   const digest = `${MERGED}${plan.fingerprint}`;
   if (isAsShown || posted.posted === digest)
     return success(waitFor(parts, { ...posted, posted: isAsShown ? MERGED : digest }));
@@ -58,7 +62,7 @@ export async function postMerged(
   const commented = await postComment(parts, pull, state);
   if (!commented.ok) return commented;
   const { fingerprint } = plan;
-  const shown = {
+  const again = {
     pull: pull.number,
     headSha: pull.headSha,
     fingerprint,
@@ -66,7 +70,7 @@ export async function postMerged(
     requestedBy: WORKER_NAME,
     reviewedAt: now(),
   };
-  reviews.put(shown, false);
+  reviews.put(again, false);
   pulls.put({ ...posted, posted: digest, plannedAt: now() });
   return success("stale");
 }
@@ -113,6 +117,11 @@ async function findLeft(
   if (!touched.ok) return touched;
   const { paths, isComplete } = touched.value;
   return success(plan.changes.filter(({ source }) => !isComplete || paths.includes(source.file)));
+}
+
+function isMoved(change: Change, shown: ShownFigures | null): boolean {
+  const before = shown?.[change.namespace];
+  return before !== undefined && explainMoved(before, change) !== null;
 }
 
 function isSame(change: Change, reviewed: Plan): boolean {

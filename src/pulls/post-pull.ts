@@ -7,6 +7,7 @@
  */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
 import { success } from "../model/result.ts";
+import { explainMoved } from "../model/count-moved.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";
@@ -71,9 +72,10 @@ export async function postPull(
   if (!verdict.ok) return verdict;
   const digest = await digestOf(pull, verdict.value);
   const plannedAt = parts.now();
-  if (!again && posted?.posted === digest) {
+  const isNews = again || hasMoved(parts, pull, verdict.value);
+  if (!isNews && posted?.posted === digest) {
     parts.pulls.put({ ...posted, plannedAt });
-    countAsReviewed(parts, pull, verdict.value);
+    countAsReviewed(parts, pull, verdict.value, false);
     return success("unchanged");
   }
   return post(parts, pull, verdict.value, digest);
@@ -108,24 +110,26 @@ async function post(
   }
   const checked = await postCheck(parts, before, verdict);
   if (!checked.ok) return checked;
-  countAsReviewed(parts, before, verdict);
+  countAsReviewed(parts, before, verdict, true);
   pulls.put({ number, headSha, posted: digest, plannedAt: now() });
   return success("posted");
 }
 
 /**
- * Makes the plan that the pull request shows count, also when a slow workflow of an older commit
- * has said otherwise since.
+ * Makes the plan that the pull request shows count, with the counts of its newest post, also when a
+ * slow workflow of an older commit has said otherwise since.
  */
 function countAsReviewed(
   { coordinator, settings, now }: PullParts,
   pull: Pull,
   verdict: Verdict,
+  again: boolean,
 ): void {
   if (verdict.kind !== "planned") return;
   const { fingerprint } = verdict.plan;
   const newest = findNewest(coordinator, settings.environment, pull.number);
-  if (newest?.fingerprint === fingerprint && newest.headSha === pull.headSha) return;
+  const isKnown = newest?.fingerprint === fingerprint && newest.headSha === pull.headSha;
+  if (isKnown && !again) return;
   const review = {
     pull: pull.number,
     headSha: pull.headSha,
@@ -135,6 +139,18 @@ function countAsReviewed(
     reviewedAt: now(),
   };
   coordinator.reviews.put(review, true);
+}
+
+/** True when a count has moved so far that an apply of what is posted would ask again. */
+function hasMoved({ coordinator, settings }: PullParts, pull: Pull, verdict: Verdict): boolean {
+  if (verdict.kind !== "planned") return false;
+  const { fingerprint, changes } = verdict.plan;
+  const place = { environment: settings.environment, pull: pull.number, fingerprint };
+  const shown = coordinator.reviewsStore.figures(place);
+  return changes.some((change) => {
+    const before = shown?.[change.namespace];
+    return before !== undefined && explainMoved(before, change) !== null;
+  });
 }
 
 /**

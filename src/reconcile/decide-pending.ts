@@ -132,6 +132,7 @@ async function start(
     environment: env.environment,
     commit: env.commit,
     runs: ports.runs,
+    now: () => ports.now(),
     onError: (name, error) => {
       failed.add(name);
       ports.onError(name, error);

@@ -2,7 +2,7 @@
  * Describes the drift that people see while a pending change is not made: why not, and what to do
  * about it. The last column of the table in judge.ts.
  */
-import { type Case, isMadeByStranger, isNew } from "./judge.ts";
+import { type Case, isMadeByStranger, isNew, type Verdict } from "./judge.ts";
 import { RUN_FAILURES_MAX } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
@@ -18,7 +18,7 @@ export function describeDifference(one: Case): FoundDrift | null {
       remedy: `\`shardctl history ${state.name}\` shows the operations. The rows are where they were; it is tried again when the cause changes.`,
     };
   }
-  const isBlocked = verdict.kind === "hold" && verdict.reason === "Blocked";
+  const isBlocked = findObjection(verdict) !== null;
   if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
   // A change that is on its way, or waits for its moment, is no drift.
   if (isReviewed && !isBlocked) return null;
@@ -39,12 +39,20 @@ function skewDrift({ spec, pending }: Case): Omit<FoundDrift, "remedy"> {
   };
 }
 
-function specDrift({ state, pending, blocks }: Case): Omit<FoundDrift, "remedy"> {
+/** Why a person is asked before it is made, though it was reviewed; null when none is. */
+function findObjection(verdict: Verdict): string | null {
+  if (verdict.kind !== "hold") return null;
+  return verdict.reason === "Blocked" || verdict.reason === "CountsMoved" ? verdict.message : null;
+}
+
+function specDrift({ state, pending, blocks, verdict }: Case): Omit<FoundDrift, "remedy"> {
   const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
   const why = isNew(state, pending)
-    ? guards === ""
-      ? "merged, but not reviewed"
-      : `blocked by ${guards}`
+    ? guards !== ""
+      ? `blocked by ${guards}`
+      : findObjection(verdict) !== null
+        ? "its counts have moved since the review"
+        : "merged, but not reviewed"
     : "live was changed";
   return {
     kind: "spec",
@@ -54,7 +62,8 @@ function specDrift({ state, pending, blocks }: Case): Omit<FoundDrift, "remedy">
 }
 
 function remedyFor({ state, pending, approval, spec, verdict }: Case): string {
-  if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
+  const objection = findObjection(verdict);
+  if (objection !== null) return `${objection}.`;
   if (approval.kind === "heals") {
     return verdict.kind === "apply"
       ? "It is being corrected."

@@ -82,6 +82,7 @@ export async function judgeAll(
     const rival = ports.runs.findRival([state.name]);
     const verdict = judgeChange(one, {
       now,
+      applies: ports.applies,
       pausedBy: ports.paused()?.by ?? null,
       manifestsProblem: env.manifestsProblem?.reason ?? null,
       rival: rival?.id ?? null,
@@ -149,10 +150,10 @@ async function findApproval(
   answer: ReviewAnswer,
 ): Promise<Approval> {
   if (answer.kind === "found") {
-    for (const { plan, pull } of answer.plans) {
+    for (const { plan, pull, isOrdered } of answer.plans) {
       for (const change of plan.changes) {
         if (change.namespace === state.name && (await isSameChange(state, pending, change)))
-          return { kind: "reviewed", pull, change };
+          return { kind: "reviewed", pull, isOrdered, change };
       }
     }
   }
@@ -163,7 +164,7 @@ async function findApproval(
     approval.shapeDigest === state.shapeDigest &&
     state.attempts?.epoch === pending.epoch
   )
-    return { kind: "reviewed", pull: approval.pull, change: null };
+    return { kind: "reviewed", pull: approval.pull, isOrdered: true, change: null };
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
     return { kind: "heals" };
   if (answer.kind === "noRepository" && isNew(state, pending)) return { kind: "leftUndone" };
@@ -200,5 +201,6 @@ async function isPendingAsShown(
   }
   const desired = { environment, commit: null, namespaces: shown.map(({ spec }) => spec) };
   const epochs = new Map(shown.map(({ spec, pending }) => [spec.name, pending.epoch]));
-  return (await fingerprintPlan({ desired, epochs, changes: plan.changes })) === plan.fingerprint;
+  const { changes, blocks, fingerprint } = plan;
+  return (await fingerprintPlan({ desired, epochs, changes, blocks })) === fingerprint;
 }

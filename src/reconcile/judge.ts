@@ -9,8 +9,10 @@
  * | a run that nobody here knows made live so                   | hold RunUnknown        | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
+ * | it is the workflow's to apply, and no apply job has asked    | hold AwaitsWorkflow    |                        |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
  * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
+ * | its counts have moved since they were shown                 | hold CountsMoved       | spec, skew             |
  * | failed too often                                            | hold RetriesExhausted  | stalled                |
  * | failed a moment ago                                         | hold BackingOff        | as it was              |
  * | everything is paused; the manifests are not valid           | hold Paused, ManifestsInvalid | unless reviewed |
@@ -20,10 +22,12 @@
  * | a namespace it depends on is not ready, nor in this batch   | hold DependencyPending | unless reviewed        |
  * | else                                                        | apply                  | healing                |
  */
+import type { Applies } from "../github/settings.ts";
 import type { ConditionType } from "../model/drift.ts";
 import type { Block, Change } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { assertNever } from "../model/result.ts";
+import { explainMoved } from "../model/count-moved.ts";
 import { type NamespaceState, type PendingChange, RUN_FAILURES_MAX } from "./namespace-state.ts";
 
 /** Why a change may be made at all. */
@@ -35,6 +39,8 @@ export type Approval =
   | {
       readonly kind: "reviewed";
       readonly pull: number;
+      /** True when an apply job has asked for it, or its run has begun. */
+      readonly isOrdered: boolean;
       /** As it was shown; null for what a run left unfinished: that is planned anew. */
       readonly change: Change | null;
     }
@@ -70,6 +76,7 @@ export const INTERNAL_ERROR = {
 
 export interface Circumstances {
   readonly now: number;
+  readonly applies: Applies;
   readonly pausedBy: string | null;
   readonly manifestsProblem: string | null;
   /** The run that has to end first, and whether it is about this very namespace. */
@@ -110,13 +117,16 @@ export function judgeChange(one: Case, circumstances: Circumstances): Verdict {
       `${changeText(one.pending)}: run ${circumstances.rival} is about it`,
     );
   return (
-    judgeRight(one) ??
+    judgeRight(one, circumstances) ??
     judgeAttempts(one, circumstances) ??
     judgeMoment(one, circumstances) ?? { kind: "apply" }
   );
 }
 
-function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict | null {
+function judgeRight(
+  { state, spec, pending, approval, blocks }: Case,
+  { applies }: Circumstances,
+): Verdict | null {
   switch (approval.kind) {
     case "unknown":
       return hold(
@@ -150,22 +160,42 @@ function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict |
       );
     case "heals":
     case "reviewed":
+      if (approval.kind === "reviewed" && applies === "workflow" && !approval.isOrdered)
+        return hold(
+          "Reconciling",
+          "AwaitsWorkflow",
+          `${changeText(pending)} waits for the apply job of pull request #${approval.pull}: this Worker leaves it to the workflow`,
+        );
       if (approval.kind === "heals" && !isConfirmed(state, pending))
         return hold(
           "Reconciling",
           "Confirming",
           `${changeText(pending)}: seen once, corrected when the next check confirms it`,
         );
-      return blocks.length === 0
-        ? null
-        : hold(
-            "Stalled",
-            "Blocked",
-            `${changeText(pending)} is blocked: ${blocks.map((block) => `${block.guard}: ${block.message}`).join("; ")}`,
-          );
+      if (blocks.length > 0)
+        return hold(
+          "Stalled",
+          "Blocked",
+          `${changeText(pending)} is blocked: ${blocks.map((block) => `${block.guard}: ${block.message}`).join("; ")}`,
+        );
+      return judgeCounts(pending, approval);
     default:
       return assertNever(approval);
   }
+}
+
+function judgeCounts(pending: PendingChange, approval: Approval): Verdict | null {
+  if (approval.kind !== "reviewed" || approval.change === null) return null;
+  const { change } = approval;
+  const { rowsMoved, bytesMoved = change.bytesMoved } = pending;
+  const moved = explainMoved(change, { rowsMoved, bytesMoved });
+  return moved === null
+    ? null
+    : hold(
+        "Stalled",
+        "CountsMoved",
+        `${changeText(pending)} is not what was reviewed: ${moved}; read the plan again and release it`,
+      );
 }
 
 function judgeAttempts({ state: { attempts } }: Case, { now }: Circumstances): Verdict | null {

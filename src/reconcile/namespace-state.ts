@@ -31,6 +31,8 @@ export interface PendingChange {
   readonly fromDigest: string;
   readonly toDigest: string;
   readonly rowsMoved: number;
+  /** Absent in what was written before it was kept. */
+  readonly bytesMoved?: number;
   /** Guards against it, but for the clock, `suspend` and what concerns the whole plan. */
   readonly blocks: readonly Block[];
   readonly lookedAt: number;

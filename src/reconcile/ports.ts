@@ -11,6 +11,7 @@ import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { Result } from "../model/result.ts";
 import type { DesiredState, Window } from "../model/spec.ts";
+import type { Applies } from "../github/settings.ts";
 import type { NewEvent } from "../history/make-event.ts";
 import type { LiveReader, MemberReader } from "../live/port.ts";
 import type { ReviewLookup } from "../reviews/review-lookup.ts";
@@ -97,6 +98,8 @@ export interface StoredDigest extends NamespaceRef {
 
 export interface ReconcilePorts {
   readonly environment: string;
+  /** Says who starts what was reviewed and merged. */
+  readonly applies: Applies;
   readonly store: ReconcileStore;
   readonly manifests: ManifestSource;
   readonly reviews: ReviewLookup;

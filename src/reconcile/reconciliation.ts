@@ -73,7 +73,7 @@ export interface ReconciliationParts {
   readonly readSet: SetReader;
   /** As reconciliation of that environment sees it. */
   readonly live: (environment: string) => LiveAccess;
-  readonly reviews: Pick<ReviewsStore, "list" | "newest">;
+  readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures" | "isOrdered">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
   /** Environments in which the namespace was ever seen. */
   readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
@@ -246,6 +246,7 @@ export class Reconciliation implements ReconcileCalls {
     const { manifests, reviews } = this.#sources(environment);
     return {
       environment,
+      applies: parts.settings()?.applies ?? "worker",
       store,
       manifests,
       reviews,
@@ -299,6 +300,8 @@ export class Reconciliation implements ReconcileCalls {
         list: (filter, limit) => this.#parts.reviews.list(filter, limit),
         newest: (where, pull) => this.#parts.reviews.newest(where, pull),
         readPlan: (fingerprint) => this.#parts.plans.read(fingerprint),
+        figures: (place) => this.#parts.reviews.figures(place),
+        isOrdered: (place) => this.#parts.reviews.isOrdered(place),
         merged: this.#merged,
         now: () => Date.now(),
       }),

@@ -1,16 +1,23 @@
 /**
  * Starts one run for changes that may be made now. What was reviewed is applied as it was shown;
- * what mends a drift is planned from a look at this moment, and left out when that no longer agrees
- * with what was judged. A run checks once more before each of its starts.
+ * what mends a drift is planned from a look at this moment. Each goes through the judgement that
+ * all starts go through, and is left out when it does not pass, or is no longer what was decided
+ * about. A run checks once more before each of its starts.
  */
 import type { Run } from "../model/api.ts";
 import { compareText } from "../model/compare-text.ts";
 import { type Change, type Guard, type Plan, PLAN_VERSION } from "../model/plan.ts";
-import { checkSafety, standingBlocks } from "../planning/check-safety.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
+import { figuresOf } from "../model/count-moved.ts";
+import {
+  judgeChange,
+  judgeDescribed,
+  type Judgement,
+  type StartTerms,
+} from "../runs/judge-start.ts";
 import { runBounded } from "../model/run-bounded.ts";
 import type { WholePlan } from "./judge-all.ts";
 import { inspectNamespace, type InspectContext } from "./look/inspect.ts";
@@ -24,6 +31,8 @@ export interface StartContext extends InspectContext {
   readonly environment: string;
   readonly commit: string | null;
   readonly runs: RunPort;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
   /** Told of what should not have happened; the other changes are started. */
   readonly onError: (namespace: string, error: unknown) => void;
 }
@@ -47,21 +56,25 @@ export async function startBatch(
   whole: WholePlan | null,
   context: StartContext,
 ): Promise<Result<StartedBatch, string>> {
-  if (whole) return start(pickWhole(cases, whole), context);
+  const judgedAt = context.now();
+  const overrides = whole?.overrides ?? [];
   const found = await runBounded(
     cases,
     LOOKS_AT_ONCE,
-    async (one) => [one, await changeSafely(one, context)] as const,
+    async (one) => [one, await changeSafely(one, overrides, context)] as const,
   );
   const changes = new Map(
     found.flatMap(([one, change]) => (change === null ? [] : [[one, change] as const])),
   );
-  if (changes.size === 0) return failure("none of the changes is as it was judged any more");
-  return start(await makeBatch(changes, context), context);
+  const isChanged = whole === null ? changes.size === 0 : changes.size < cases.length;
+  if (isChanged) return failure("what was judged is not so any more");
+  const batch = whole ? pickWhole(cases, whole) : await makeBatch(changes, context);
+  return start(batch, judgedAt, context);
 }
 
 function start(
   { plan, cases, overrides }: Batch,
+  judgedAt: number,
   context: StartContext,
 ): Result<StartedBatch, string> {
   const pulls = new Set(
@@ -72,6 +85,7 @@ function start(
     plan,
     desired: desiredOf(cases, context),
     overrides,
+    judgedAt,
     origin: {
       pull: pulls.size === 1 ? (pull ?? null) : null,
       commit: context.commit,
@@ -99,31 +113,43 @@ function desiredOf(cases: readonly Case[], { environment, commit }: StartContext
   return { environment, commit, namespaces };
 }
 
-async function changeSafely(one: Case, context: StartContext): Promise<Change | null> {
+async function changeSafely(
+  one: Case,
+  overrides: readonly Guard[],
+  context: StartContext,
+): Promise<Change | null> {
   try {
-    return await changeFor(one, context);
+    return await changeFor(one, overrides, context);
   } catch (error) {
     context.onError(one.state.name, error);
     return null;
   }
 }
 
+/** The change with counts of now; null when it may not start any more. */
 async function changeFor(
   { state, spec, pending, approval }: Case,
+  overrides: readonly Guard[],
   context: StartContext,
 ): Promise<Change | null> {
-  if (approval.kind === "reviewed" && approval.change !== null) return approval.change;
+  const { live, spend } = context;
+  const terms = { spec, overrides, now: context.now() };
+  if (approval.kind === "reviewed" && approval.change !== null) {
+    const { change } = approval;
+    spend(2);
+    return changeOf(await judgeChange(change, live, { ...terms, shown: figuresOf([change]) }));
+  }
   const inspection = await inspectNamespace(spec, state.audit, context);
   if (inspection.kind !== "planned" || inspection.wanted === null) return null;
   const { cause, change } = inspection.wanted;
   if (cause !== pending.cause || change.kind !== pending.kind || change.epoch !== pending.epoch)
     return null;
-  const blocks = checkSafety({
-    changes: [{ change, spec, live: inspection.live, windowOpen: true }],
-    managed: { namespaces: 0, rows: 0 },
-    unmanaged: 0,
-  });
-  return standingBlocks({ blocks }, []).length === 0 ? change : null;
+  const own: StartTerms = { ...terms, shown: null };
+  return changeOf(await judgeDescribed(change, inspection.live, live, own));
+}
+
+function changeOf(judged: Judgement): Change | null {
+  return judged.kind === "may" ? judged.change : null;
 }
 
 /** A plan of these changes alone. */
@@ -149,7 +175,7 @@ async function makeBatch(
     inSync: [],
     blocks: [],
     notices: [],
-    fingerprint: await fingerprintPlan({ desired, epochs, changes: ordered }),
+    fingerprint: await fingerprintPlan({ desired, epochs, changes: ordered, blocks: [] }),
   };
   return { plan, cases, overrides: [] };
 }

@@ -2,7 +2,9 @@
  * Records the plans that pull requests were shown, and their releases, as the coordinator writes
  * them: under the plan's environment, and with an event in the history.
  */
+import type { Plan } from "../model/plan.ts";
 import type { Release, Review } from "../model/review.ts";
+import { figuresOf } from "../model/count-moved.ts";
 import type { NewReview, ReviewPlace, ReviewsStore } from "./reviews-store.ts";
 
 /** The calls that record a review. */
@@ -20,7 +22,7 @@ export interface PullReviewsParts {
   readonly storage: DurableObjectStorage;
   readonly store: ReviewsStore;
   /** Null when the plan is not stored. */
-  readonly environmentOf: (fingerprint: string) => string | null;
+  readonly readPlan: (fingerprint: string) => Plan | null;
   readonly onReview: (review: Review) => void;
   readonly onRelease: (place: ReviewPlace, release: Release) => void;
 }
@@ -33,20 +35,31 @@ export class PullReviews implements ReviewCalls {
   }
 
   put(review: Omit<NewReview, "environment">, counts: boolean): Review | null {
-    const { storage, store, environmentOf, onReview } = this.#parts;
-    const environment = environmentOf(review.fingerprint);
-    if (environment === null) return null;
+    const { storage, store, readPlan, onReview } = this.#parts;
+    const plan = readPlan(review.fingerprint);
+    if (plan === null) return null;
+    const { environment, changes } = plan;
     const place = { environment, pull: review.pull, fingerprint: review.fingerprint };
     const before = store.find(place);
-    storage.transactionSync(() => store.put({ ...review, environment }, counts));
+    storage.transactionSync(() => {
+      store.put({ ...review, environment }, counts);
+      // Nobody has agreed yet to the counts that a job shows after the merge.
+      if (counts) store.putFigures(place, figuresOf(changes));
+    });
     const after = store.find(place);
     if (after !== null && after.headSha !== before?.headSha) onReview(after);
     return after;
   }
 
   release(place: ReviewPlace, release: Release): Review | null {
-    const { store, onRelease } = this.#parts;
-    if (!store.release(place, release)) return null;
+    const { storage, store, readPlan, onRelease } = this.#parts;
+    const plan = readPlan(place.fingerprint);
+    const isKnown = storage.transactionSync(() => {
+      if (!store.release(place, release)) return false;
+      if (plan !== null) store.putFigures(place, figuresOf(plan.changes));
+      return true;
+    });
+    if (!isKnown) return null;
     onRelease(place, release);
     return store.find(place);
   }

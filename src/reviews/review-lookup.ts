@@ -6,7 +6,8 @@
 import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { GithubFailure, GithubReader } from "../github/port.ts";
-import type { ReviewFilter } from "./reviews-store.ts";
+import { type ShownFigures, withShown } from "../model/count-moved.ts";
+import type { ReviewFilter, ReviewPlace } from "./reviews-store.ts";
 
 /**
  * Reviews that are looked through, newest first, and pull requests of them that GitHub is asked
@@ -30,7 +31,10 @@ export type ReviewAnswer = { readonly requests: number } & (
 /** A plan that was shown in a pull request that is merged now. */
 export interface ReviewedPlan {
   readonly pull: number;
+  /** With the counts that were shown. */
   readonly plan: Plan;
+  /** True when an apply job has asked for it: what it had to leave waiting is to be started. */
+  readonly isOrdered: boolean;
   /** Of a release of exactly this fingerprint that has not expired. */
   readonly overrides: readonly Guard[];
 }
@@ -42,6 +46,9 @@ export interface ReviewParts {
   /** The plan that a merge of the pull request may apply. */
   readonly newest: (environment: string, pull: number) => Review | null;
   readonly readPlan: (fingerprint: string) => Plan | null;
+  /** The counts that were shown with it; null when nobody knows. */
+  readonly figures: (place: ReviewPlace) => ShownFigures | null;
+  readonly isOrdered: (place: ReviewPlace) => boolean;
   /** Pull requests that are known to be merged. */
   readonly merged: Set<number>;
   readonly now: () => number;
@@ -79,7 +86,7 @@ export function createReviewLookup(github: GithubReader, parts: ReviewParts): Re
 function plansOf(
   pull: number,
   reviews: readonly Review[],
-  { environment, newest, readPlan, now }: ReviewParts,
+  { environment, newest, readPlan, figures, isOrdered, now }: ReviewParts,
 ): ReviewedPlan[] {
   const last = newest(environment, pull);
   const own = reviews.filter((review) => review.pull === pull);
@@ -93,7 +100,8 @@ function plansOf(
     return [
       {
         pull,
-        plan,
+        plan: withShown(plan, figures({ environment, pull, fingerprint })),
+        isOrdered: isOrdered({ environment, pull, fingerprint }),
         overrides: release !== null && release.expiresAt > now() ? release.overrides : [],
       },
     ];

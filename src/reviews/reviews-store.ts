@@ -4,6 +4,7 @@
  * caller decides what is one transaction.
  */
 import type { Release, Review } from "../model/review.ts";
+import type { ShownFigures } from "../model/count-moved.ts";
 
 export const REVIEW_AGE_MAX_MS = 90 * 24 * 60 * 60 * 1000;
 export const REVIEWS_MAX = 10_000;
@@ -15,6 +16,9 @@ const SCHEMA = `
     headSha TEXT NOT NULL, runUrl TEXT, requestedBy TEXT NOT NULL, reviewedAt INTEGER NOT NULL, release TEXT,
     PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS reviewsByPlace ON reviews (place);
+  CREATE TABLE IF NOT EXISTS reviewFigures (environment TEXT, pull INTEGER, fingerprint TEXT, figures TEXT NOT NULL,
+    PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS orders (environment TEXT, pull INTEGER, fingerprint TEXT, PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
 `;
 const COLUMNS = "environment, pull, fingerprint, headSha, runUrl, requestedBy, reviewedAt, release";
 
@@ -34,6 +38,8 @@ export interface ReviewStoreCalls {
   list(filter: ReviewFilter, limit: number): Review[];
   /** The plan that a merge of the pull request may apply. */
   newest(environment: string, pull: number): Review | null;
+  /** The counts that were shown with the plan; null when nobody knows. */
+  figures(place: ReviewPlace): ShownFigures | null;
   /** A pull request that was closed without a merge can no longer be applied. */
   forgetPull(environment: string, pull: number): void;
 }
@@ -83,6 +89,58 @@ export class ReviewsStore implements ReviewStoreCalls {
     return rowsWritten > 0;
   }
 
+  /** Takes note of the counts that were shown with the plan, or that a release agreed to. */
+  putFigures({ environment, pull, fingerprint }: ReviewPlace, figures: ShownFigures): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO reviewFigures VALUES (?, ?, ?, ?)",
+      environment,
+      pull,
+      fingerprint,
+      JSON.stringify(figures),
+    );
+  }
+
+  /** Null for a review that was stored before counts were, or of which nothing is known. */
+  figures({ environment, pull, fingerprint }: ReviewPlace): ShownFigures | null {
+    const row = this.#sql
+      .exec<{ figures: string }>(
+        "SELECT figures FROM reviewFigures WHERE environment = ? AND pull = ? AND fingerprint = ?",
+        environment,
+        pull,
+        fingerprint,
+      )
+      .toArray()[0];
+    return row === undefined ? null : (JSON.parse(row.figures) as ShownFigures);
+  }
+
+  /** Takes note that an apply job of the reviewed plan has come, whatever it had to wait for. */
+  order({ environment, pull, fingerprint }: ReviewPlace): void {
+    this.#sql.exec("INSERT OR IGNORE INTO orders VALUES (?, ?, ?)", environment, pull, fingerprint);
+  }
+
+  /** Somebody has cancelled its run: it is left to the next apply job. */
+  takeBack({ environment, pull, fingerprint }: ReviewPlace): void {
+    this.#sql.exec(
+      "DELETE FROM orders WHERE environment = ? AND pull = ? AND fingerprint = ?",
+      environment,
+      pull,
+      fingerprint,
+    );
+  }
+
+  isOrdered({ environment, pull, fingerprint }: ReviewPlace): boolean {
+    return (
+      this.#sql
+        .exec(
+          "SELECT 1 FROM orders WHERE environment = ? AND pull = ? AND fingerprint = ?",
+          environment,
+          pull,
+          fingerprint,
+        )
+        .toArray().length > 0
+    );
+  }
+
   newest(environment: string, pull: number): Review | null {
     return (
       this.#read(
@@ -128,6 +186,8 @@ export class ReviewsStore implements ReviewStoreCalls {
 
   forgetPull(environment: string, pull: number): void {
     this.#sql.exec("DELETE FROM reviews WHERE environment = ? AND pull = ?", environment, pull);
+    for (const table of ["reviewFigures", "orders"])
+      this.#sql.exec(`DELETE FROM ${table} WHERE environment = ? AND pull = ?`, environment, pull);
   }
 
   #read(condition: string, ...bindings: SqlStorageValue[]): Review[] {
@@ -146,6 +206,10 @@ export class ReviewsStore implements ReviewStoreCalls {
       now - REVIEW_AGE_MAX_MS,
       REVIEWS_MAX,
     );
+    for (const table of ["reviewFigures", "orders"])
+      this.#sql.exec(
+        `DELETE FROM ${table} WHERE (environment, pull, fingerprint) NOT IN (SELECT environment, pull, fingerprint FROM reviews)`,
+      );
   }
 }
 

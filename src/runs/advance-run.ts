@@ -13,6 +13,7 @@
  * | pending | attempt, held by a closed window or a pause         | pending, asked about again later     |
  * | pending | attempt, live = planned                   | running (operation started)                    |
  * | pending | attempt, live ≠ planned, and not by our own start | failed (stale)                         |
+ * | pending | attempt, later than the run was judged, and a guard stands now | failed                    |
  * | running | operation completed / failed / cancelled  | done / failed / cancelled                      |
  * | running | the run is cancelled                      | asks to cancel; after cutover it goes on to done |
  * | running | held by a closed window or a pause        | running, and its operation stands still after its wave |
@@ -40,6 +41,7 @@ import {
   cancelOperation,
   findStarted,
   type FoundHold,
+  type JudgeStart,
   notExecuted,
   type Outcome,
   pollOperation,
@@ -49,6 +51,15 @@ import {
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
 
+/** Asked before each start, and `findHold` about each operation that runs. */
+export interface StartGates {
+  readonly findHold: FindHold;
+  /** Null while the run was judged a moment ago. */
+  readonly judge: JudgeStart | null;
+}
+
+const NO_GATES: StartGates = { findHold: () => null, judge: null };
+
 /**
  * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there
  * is nothing new.
@@ -56,20 +67,19 @@ const LOOKS_MAX = 16;
  * @param plan the plan that the run was made from; its changes are in the order of the run's
  * actions.
  * @param now milliseconds since the Unix epoch.
- * @param findHold asked before each start, and about each operation that runs. Default: nothing is
- * held.
+ * @param gates default: nothing is held, and nothing judged.
  */
 export async function advanceRun(
   record: RunRecord,
   plan: Plan,
   live: LiveAccess,
   now: number,
-  findHold: FindHold = () => null,
+  gates: Partial<StartGates> = {},
 ): Promise<RunRecord> {
   if (record.run.state !== "running") return record;
   const isLost = record.isLost === true || now > record.run.lease.expiresAt;
   const current = isLost ? { ...record, isLost } : record;
-  const step = new Step(current, plan, live, now, findHold);
+  const step = new Step(current, plan, live, now, { ...NO_GATES, ...gates });
   await step.followRunning();
   await step.startAttempted();
   step.giveUpPending();
@@ -85,8 +95,15 @@ class Step {
   readonly #live: LiveAccess;
   readonly #now: number;
   readonly #findHold: FindHold;
+  readonly #judge: JudgeStart | null;
 
-  constructor(record: RunRecord, plan: Plan, live: LiveAccess, now: number, findHold: FindHold) {
+  constructor(
+    record: RunRecord,
+    plan: Plan,
+    live: LiveAccess,
+    now: number,
+    { findHold, judge }: StartGates,
+  ) {
     this.actions = [...record.run.actions];
     this.attempts = { ...record.attempts };
     this.#record = record;
@@ -94,6 +111,7 @@ class Step {
     this.#live = live;
     this.#now = now;
     this.#findHold = findHold;
+    this.#judge = judge;
   }
 
   /** Asks every running operation how far it is; asks it to cancel when the run is cancelled. */
@@ -127,7 +145,7 @@ class Step {
         .filter((action) => !held.includes(action))
         .slice(0, this.#freePlaces());
       await this.#settleAll(chosen, (action) =>
-        startChange(this.#live, action, this.#changeOf(action), run),
+        startChange(this.#live, action, this.#changeOf(action), run, this.#judge),
       );
     }
   }

@@ -2,17 +2,18 @@
  * Starts the run of a stored plan, exactly as it was made or not at all.
  *
  * Refuses, in this order: an unknown plan, one that had to be reviewed and was not, another active
- * run, a standing block, a namespace that is not as planned. An active run of the same plan is the
- * answer, and for a pull request so is the run that has carried its plan out: a job that runs again
- * is not told that its own work made its plan stale.
+ * run, a guard that stands now, a namespace that is not as planned or as shown. An active run of
+ * the same plan is the answer, and for a pull request so is the run that has carried its plan out:
+ * a job that runs again is not told that its own work made its plan stale.
  */
-import { findStaleChanges, type ChangeProblem } from "./find-stale-changes.ts";
+import type { ChangeProblem } from "./find-stale-changes.ts";
+import { judgePlan } from "./judge-start.ts";
 import type { Run } from "../model/api.ts";
 import type { Reachable } from "../model/calls.ts";
 import type { Block, Plan } from "../model/plan.ts";
-import { blockOf, standingBlocks } from "../planning/check-safety.ts";
+import { figuresOf } from "../model/count-moved.ts";
 import { assertNever } from "../model/result.ts";
-import type { DesiredState } from "../model/spec.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { PlanCalls } from "./plan-book.ts";
 import type { RunCalls } from "./run-book.ts";
@@ -20,7 +21,6 @@ import type { ApplyOrder, StartCalls, StartRunFailure } from "./start-runs.ts";
 import { readStoredPlan, unknownPlan } from "./make-plan.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson } from "./store.ts";
-import { isAnyWindowOpen } from "./windows.ts";
 
 /** Messages of a refusal that are repeated in its text; `errors` has all. */
 const MESSAGES_MAX = 5;
@@ -45,43 +45,34 @@ export async function applyPlan(
   const namespaces = plan.changes.map(({ namespace }) => namespace);
   const checked = await starts.check(order, namespaces);
   if (!checked.ok) throw refusedStart(checked.failure, fingerprint);
-  const { overrides, rival } = checked.value;
+  const { overrides, rival, shown } = checked.value;
   if (rival?.fingerprint === fingerprint) return rival;
   if (rival) throw lockedBy(rival);
-  refuseBlocked([
-    ...standingBlocks(plan, overrides).filter(({ guard }) => guard !== "window"),
-    ...(overrides.includes("window") ? [] : await closedWindows(plans, plan)),
-  ]);
-  const stale = await findStaleChanges(plan, live);
+  const now = Date.now();
+  const { blocks, problems } = await judgePlan(plan, live, {
+    specs: await readSpecs(plans, fingerprint),
+    overrides,
+    shown: shown ?? figuresOf(plan.changes),
+    now,
+  });
+  refuseBlocked(blocks);
   const pull = order.origin?.pull ?? null;
   const finished =
-    stale.length > 0 && pull !== null ? await runs.findSucceeded(fingerprint, pull) : null;
+    problems.length > 0 && pull !== null ? await runs.findSucceeded(fingerprint, pull) : null;
   if (finished) return finished;
-  refuseStale(stale);
-  const started = await starts.start(order);
+  refuseStale(problems);
+  const started = await starts.start(order, now);
   if (started.ok) return started.value;
   throw refusedStart(started.failure, fingerprint);
 }
 
-/**
- * Windows are judged by the current clock: that of the plan has moved on, and the fingerprint has
- * no time in it.
- */
-async function closedWindows(plans: Reachable<PlanCalls>, plan: Plan): Promise<Block[]> {
-  const body = await plans.readDesiredBody(plan.fingerprint);
-  if (!body) throw unknownPlan(plan.fingerprint);
-  const changed = new Set(plan.changes.map(({ namespace }) => namespace));
-  const now = Date.now();
-  return (decodeJson(body) as DesiredState).namespaces
-    .filter(({ name, policy }) => changed.has(name) && !isAnyWindowOpen(policy.windows, now))
-    .map(({ name, policy }) => {
-      const starts = policy.windows.map(({ start, timezone }) => `${start} ${timezone}`).join(", ");
-      return blockOf(
-        "window",
-        name,
-        `No window of '${name}' is open (they start at ${starts}): apply in one, or override window`,
-      );
-    });
+async function readSpecs(
+  plans: Reachable<PlanCalls>,
+  fingerprint: string,
+): Promise<readonly NamespaceSpec[]> {
+  const body = await plans.readDesiredBody(fingerprint);
+  if (!body) throw unknownPlan(fingerprint);
+  return (decodeJson(body) as DesiredState).namespaces;
 }
 
 function refuseBlocked(blocks: readonly Block[]): void {
@@ -101,7 +92,7 @@ function refuseBlocked(blocks: readonly Block[]): void {
 function refuseStale(problems: readonly ChangeProblem[]): void {
   if (problems.length === 0) return;
   const errors = problems.map(({ namespace, message }) => ({ path: namespace, message }));
-  if (problems.some(({ kind }) => kind === "stale")) {
+  if (problems.some(({ kind }) => kind !== "unreadable")) {
     throw new RefusedRequest(
       "stalePlan",
       `Nothing was applied: the plan is stale. ${listMessages(errors)} Plan again and review what is new.`,

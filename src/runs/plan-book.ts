@@ -5,6 +5,7 @@
 import type { NamespaceRef } from "../model/live.ts";
 import type { Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
+import { renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
 /** The desired state that a workflow or a person applied last. */
@@ -16,6 +17,8 @@ export interface AppliedState {
 /** The calls about stored plans. */
 export interface PlanCalls {
   /**
+   * A plan that is stored already stays as people were shown it; only its counts are renewed.
+   *
    * @param seen namespaces that are live or declared, which the environment remembers.
    * @param actor who asked for the plan, for the history.
    */
@@ -78,12 +81,24 @@ export class PlanBook implements PlanCalls {
     const { storage, store, keptPlans, onPlan } = this.#parts;
     const now = Date.now();
     storage.transactionSync(() => {
+      const known = this.read(stored.fingerprint);
+      const plan = decodeJson(stored.body) as Plan;
       // The same plan made again is no news.
-      if (this.environmentOf(stored.fingerprint) === null)
-        onPlan(decodeJson(stored.body) as Plan, actor, now);
-      store.putPlan(stored, keptPlans(), now);
+      if (known === null) onPlan(plan, actor, now);
+      store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
       store.rememberNamespaces(stored.environment, seen);
     });
+  }
+
+  /** Of a plan without changes nothing can be started: it is only what was compared last. */
+  #keepShown(known: Plan | null, again: Plan, stored: StoredPlan): StoredPlan {
+    if (known === null || known.changes.length === 0) return stored;
+    const { fingerprint } = stored;
+    return {
+      ...stored,
+      body: encodeJson(renewPlan(known, again)),
+      desired: this.readDesiredBody(fingerprint) ?? stored.desired,
+    };
   }
 
   /** The same for a plan that was made here; one that is stored stays as it is. */

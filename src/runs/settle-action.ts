@@ -3,7 +3,7 @@
  * followed, held, cancelled, or not answered. Which actions are asked, `advance-run.ts` decides.
  */
 import type { RunAction } from "../model/api.ts";
-import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
+import type { LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus, StartOperation } from "../model/operation.ts";
 import type { Change } from "../model/plan.ts";
 import { assertNever, success } from "../model/result.ts";
@@ -11,6 +11,7 @@ import { correlationIdOf } from "../model/run-operation.ts";
 import { policyUnderOverrides } from "../planning/check-safety.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { explainStale } from "./find-stale-changes.ts";
+import type { Judgement } from "./judge-start.ts";
 import { describePause, holdOperation, WINDOW_CLOSED } from "./hold-operation.ts";
 import type { RunRecord } from "./run-record.ts";
 
@@ -26,12 +27,19 @@ export function notExecuted(action: RunAction, error: string): RunAction {
   return { ...action, state: "notExecuted", error };
 }
 
-/** Starts the change's operation, unless the namespace is not the planned one any more. */
+/**
+ * Asked before a change starts later than its run was accepted. Never asked about one that is not
+ * as planned.
+ */
+export type JudgeStart = (change: Change, described: LiveNamespace) => Promise<Judgement>;
+
+/** Starts the change's operation, unless it is not the planned one any more, or a guard stands. */
 export async function startChange(
   live: LiveAccess,
   action: RunAction,
   change: Change,
   run: RunRecord["run"],
+  judge: JudgeStart | null,
 ): Promise<Outcome> {
   const ref = refOf(action);
   const described = await live.describe(ref);
@@ -41,6 +49,8 @@ export async function startChange(
     const error = `Stale: ${stale}. Nothing was done here: plan again.`;
     return adoptOperation(live, action, run.id, { ...action, state: "failed", error });
   }
+  const judged = judge === null ? null : await judge(change, described.value);
+  if (judged !== null && judged.kind !== "may") return settleJudgement(action, judged);
   const request: StartOperation = {
     kind: change.kind,
     epoch: change.epoch,
@@ -51,6 +61,18 @@ export async function startChange(
     refuseEmpty: false,
   };
   return settleAnswer(action, await live.start(ref, request));
+}
+
+/** Rows that could not be counted are counted again; nothing starts on a guess. */
+function settleJudgement(action: RunAction, judged: Exclude<Judgement, { kind: "may" }>): Outcome {
+  if (judged.kind === "not" && judged.problem.kind === "unreadable")
+    return { kind: "silent", message: judged.problem.message };
+  const why =
+    judged.kind === "not"
+      ? judged.problem.message
+      : judged.blocks.map(({ guard, message }) => `${guard}: ${message}`).join("; ");
+  const error = `Not started: ${why}. Nothing was done here: plan again.`;
+  return { kind: "settled", action: { ...action, state: "failed", error } };
 }
 
 /**

@@ -15,6 +15,8 @@ import type { DesiredState } from "../model/spec.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
+import type { ShownFigures } from "../model/count-moved.ts";
+import { COUNT_AGE_MAX_MS } from "./judge-start.ts";
 import { checkReview } from "../reviews/check-review.ts";
 import type { RunBook } from "./run-book.ts";
 
@@ -37,6 +39,8 @@ export type StartRunFailure =
 
 /** An order that nothing here blocks but perhaps a rival. */
 export interface CheckedOrder {
+  /** The counts that its review has shown; null where none was needed, or none are known. */
+  readonly shown: ShownFigures | null;
   /** The guards that it may override: as asked, or where it needs a review as released. */
   readonly overrides: readonly Guard[];
   /** The active run that keeps the plan from starting; it may be the run of this very plan. */
@@ -46,12 +50,18 @@ export interface CheckedOrder {
 /** The calls that begin a run. */
 export interface StartCalls {
   /**
-   * Says what `start` would say now, before guards and live are asked.
+   * Says what `start` would say now, before guards and live are asked. A reviewed plan counts as
+   * ordered from now on: what it has to wait for, the tick waits for too.
    *
    * @param namespaces those that the order's plan changes.
    */
   check(order: ApplyOrder, namespaces: readonly string[]): Result<CheckedOrder, StartRunFailure>;
-  start(order: ApplyOrder): Result<Run, StartRunFailure>;
+  /**
+   * @param judgedAt when `judge-start.ts` let all of the plan's changes through, in milliseconds
+   * since the Unix epoch.
+   * @throws when that is too long ago: nothing starts unjudged.
+   */
+  start(order: ApplyOrder, judgedAt: number): Result<Run, StartRunFailure>;
 }
 
 /** A run that reconciliation asks for. */
@@ -61,6 +71,8 @@ export interface NewRun {
   readonly desired: DesiredState;
   readonly overrides: readonly Guard[];
   readonly origin: RunOrigin;
+  /** When its changes were judged, as for `start`. */
+  readonly judgedAt: number;
 }
 
 /** A run's claim to namespaces. */
@@ -85,8 +97,10 @@ export class RunStarts implements StartCalls {
     this.#parts = parts;
   }
 
-  start(order: ApplyOrder): Result<Run, StartRunFailure> {
+  start(order: ApplyOrder, judgedAt: number): Result<Run, StartRunFailure> {
     const { fingerprint, requestedBy, origin } = order;
+    if (Math.abs(Date.now() - judgedAt) > COUNT_AGE_MAX_MS)
+      throw new Error(`Plan ${fingerprint} was not judged before its start`);
     const { store, book, plans } = this.#parts;
     const plan = plans.read(fingerprint);
     if (!plan) return failure({ kind: "unknownPlan" });
@@ -115,16 +129,12 @@ export class RunStarts implements StartCalls {
   }
 
   /** A run for reconciliation, which has judged reviews and guards itself. */
-  startOwn({ plan, desired, overrides, origin }: NewRun): Result<Run, string> {
+  startOwn({ plan, desired, overrides, origin, judgedAt }: NewRun): Result<Run, string> {
     const { fingerprint } = plan;
     this.#parts.plans.putOwn(plan, desired, RECONCILER);
-    const started = this.start({
-      fingerprint,
-      overrides,
-      requestedBy: RECONCILER,
-      origin,
-      needsReview: false,
-    });
+    const requestedBy = RECONCILER;
+    const order = { fingerprint, overrides, requestedBy, origin, needsReview: false };
+    const started = this.start(order, judgedAt);
     return started.ok
       ? started
       : failure(
@@ -140,8 +150,21 @@ export class RunStarts implements StartCalls {
     if (environment === null) return failure({ kind: "unknownPlan" });
     const overrides = this.#judgeReview(order, environment);
     if (!overrides.ok) return overrides;
+    const pull = order.origin?.pull ?? null;
+    if (order.needsReview && pull !== null)
+      this.#parts.reviews.order({ environment, pull, fingerprint });
     const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
-    return success({ overrides: overrides.value, rival });
+    return success({ overrides: overrides.value, rival, shown: this.#shownTo(order, environment) });
+  }
+
+  #shownTo(
+    { fingerprint, origin, needsReview }: ApplyOrder,
+    environment: string,
+  ): ShownFigures | null {
+    const pull = origin?.pull ?? null;
+    return needsReview && pull !== null
+      ? this.#parts.reviews.figures({ environment, pull, fingerprint })
+      : null;
   }
 
   /** The active run that has to end before a change of these namespaces can start. */

@@ -5,12 +5,15 @@
 import { advanceRun } from "./advance-run.ts";
 import type { Pause } from "../model/drift.ts";
 import { failRun, type RunRecord } from "./run-record.ts";
+import type { Guard } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { logError } from "../log.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { CoordinatorStore, RunRow } from "./store.ts";
 import { findHold, type FindHold } from "./hold-operation.ts";
+import { COUNT_AGE_MAX_MS, judgeDescribed } from "./judge-start.ts";
+import type { JudgeStart } from "./settle-action.ts";
 import type { RunBook } from "./run-book.ts";
 
 /**
@@ -59,7 +62,10 @@ export class RunSteps {
       else if (plan)
         this.#save(
           before,
-          await advanceRun(before, plan, live(), now, this.#findHold(before, now)),
+          await advanceRun(before, plan, live(), now, {
+            findHold: this.#findHold(before, now),
+            judge: this.#judge(before, now),
+          }),
         );
       else
         book.write(
@@ -106,6 +112,26 @@ export class RunSteps {
       run.state !== "running" ||
       run.lease.token < this.#parts.store.newestLeaseToken(run.environment)
     );
+  }
+
+  /**
+   * A run is judged before it is accepted. What starts later, after a window or what it depends on,
+   * is judged again by the counts of its own moment.
+   */
+  #judge({ run }: RunRecord, now: number): JudgeStart | null {
+    if (Math.abs(now - run.startedAt) <= COUNT_AGE_MAX_MS) return null;
+    const { plans, live } = this.#parts;
+    let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
+    return async (change, described) => {
+      specs ??= new Map(
+        plans.readDesired(run.fingerprint)?.namespaces.map((spec) => [spec.name, spec]),
+      );
+      const spec = specs.get(change.namespace);
+      if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
+      // The clock's guards are the hold's, which knows what was merged since: they have passed.
+      const overrides: readonly Guard[] = [...run.overrides, "window", "suspend"];
+      return judgeDescribed(change, described, live(), { spec, overrides, shown: null, now });
+    };
   }
 
   #findHold({ run }: RunRecord, now: number): FindHold {

@@ -77,6 +77,13 @@ export interface GithubOptions {
    * true.
    */
   readonly post?: boolean;
+  /**
+   * Says who starts what was reviewed and merged. `workflow`: the apply job alone, so that rules
+   * of its GitHub environment hold; the Worker then resumes runs, heals what manifests allow, and
+   * starts what an apply job was given and had to leave waiting. `worker`: its tick, too. Default
+   * `workflow`, since a Worker with a repository takes tokens of its workflows.
+   */
+  readonly apply?: "workflow" | "worker";
 }
 
 export interface OidcOptions {
@@ -193,6 +200,7 @@ const githubSchema = z.strictObject({
     .exactOptional(),
   showForkCounts: z.boolean().exactOptional(),
   post: z.boolean().exactOptional(),
+  apply: z.enum(["workflow", "worker"]).exactOptional(),
 });
 
 const accessSchema = z
@@ -299,6 +307,7 @@ function settleGithub(options: z.infer<typeof githubSchema>): GithubSettings {
     },
     showForkCounts: options.showForkCounts ?? false,
     posts: credentials !== null && options.post !== false,
+    applies: options.apply ?? "workflow",
   };
 }
 

@@ -45,18 +45,32 @@ describe("choices that follow the counts stay as reviewed", () => {
 
   it("slots moved for skew, also when the skew has sunk below the policy meanwhile", async () => {
     const layout = rangeOf("orders", [100, 200, 300]);
-    const wanted = spec("orders", { strategy: "range", count: 4 });
-    const even = [...integerRows(300), ...integerRows(100, 300)];
+    const wanted = spec("orders", { strategy: "range", count: 4, policy: { maxSkew: 2.2 } });
+    const starts = [0, 100, 250, 300];
+    const even = starts.flatMap((start) => integerRows(50, start));
     const { first, fresh, second } = await replan(
       wanted,
       world("orders", { rows: integerRows(1000), layout }),
       wanted,
       world("orders", { rows: even, layout }),
     );
-    expect(first.changes[0]?.reason).toBe("skew 2.80 is above 1.5");
+    expect(first.changes[0]?.reason).toBe("skew 2.80 is above 2.2");
     expect(fresh.changes).toEqual([]);
     expect(second.fingerprint).toBe(first.fingerprint);
     expect(second.changes[0]?.to).toEqual(first.changes[0]?.to);
+  });
+
+  it("slots moved for skew, but not once the move would make it worse than the policy allows", async () => {
+    const layout = rangeOf("orders", [100, 200, 300]);
+    const wanted = spec("orders", { strategy: "range", count: 4 });
+    const { first, fresh, second } = await replan(
+      wanted,
+      world("orders", { rows: integerRows(1000), layout }),
+      wanted,
+      world("orders", { rows: [...integerRows(300), ...integerRows(100, 300)], layout }),
+    );
+    expect(second.fingerprint).not.toBe(first.fingerprint);
+    expect(second).toEqual(fresh);
   });
 
   it("a namespace that was in sync is not drawn in by skew that came later", async () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { canonicalJson, sha256Hex } from "../../src/model/canonical.ts";
 import { type FingerprintInput, fingerprintPlan } from "../../src/planning/fingerprint.ts";
+import type { Guard } from "../../src/model/plan.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { planOf } from "../support/check-plan.ts";
 import { desired, hashOf, rowsOf, spec, world } from "../support/state.ts";
@@ -24,7 +25,12 @@ const base: FingerprintInput = {
       to: hashOf("orders", 8),
     },
   ],
+  blocks: [],
 };
+
+function blockedBy(guard: Guard, namespace: string | null): FingerprintInput {
+  return { ...base, blocks: [{ guard, namespace }] };
+}
 
 function withSpec(changes: Partial<NamespaceSpec>): FingerprintInput {
   return {
@@ -56,6 +62,23 @@ describe("the fingerprint stays the same", () => {
     [
       "when a namespace that is in sync is no longer declared",
       { ...base, desired: desired(...specs.slice(1)) },
+    ],
+    ...(
+      [
+        "unreadable",
+        "outOfStep",
+        "operationRunning",
+        "unhealthyMember",
+        "window",
+        "suspend",
+      ] as const
+    ).map((guard): [string, FingerprintInput] => [
+      `when ${guard} says "not now"`,
+      blockedBy(guard, "orders"),
+    ]),
+    [
+      "when a guard is against a namespace that the change does not touch",
+      blockedBy("unsupported", "users"),
     ],
     [
       "after a trip through JSON with fields in another order",
@@ -107,6 +130,13 @@ describe("the fingerprint changes", () => {
       { ...base, changes: change ? [{ ...change, from: hashOf("orders", 3) }] : [] },
     ],
     ["with the kind of change", { ...base, changes: change ? [{ ...change, kind: "rekey" }] : [] }],
+    ...(["tooLargeToUnshard", "missingKey", "skew", "budget"] as const).map(
+      (guard): [string, FingerprintInput] => [
+        `when ${guard} says "not so"`,
+        blockedBy(guard, "orders"),
+      ],
+    ),
+    ["when the whole is too much at once", blockedBy("bulkChange", null)],
     ["without the change", { ...base, changes: [] }],
   ];
   it.each(changed)("%s", async (_name, input) => {

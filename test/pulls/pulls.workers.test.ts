@@ -167,6 +167,21 @@ describe("an open pull request", () => {
     expect(bodiesOf(1)[0]).toContain(review?.fingerprint);
   });
 
+  it("is written to again when far more rows would move than it says", async () => {
+    const headSha = openPull(121, "g21-orders");
+    await see(121);
+    await controlsOf("g21-orders").edit({ rows: [{ keys: { id: "z" }, rows: 5_000 }] });
+    await see(121);
+    expect(bodiesOf(121)).toHaveLength(1);
+    expect(bodiesOf(121)[0]).toContain("5,000 rows");
+    const fingerprint = (await reviewsOf(121))[0]?.fingerprint ?? "";
+    const place = { environment: "production", pull: 121, fingerprint };
+    expect(await gitopsCoordinator().reviewsStore.figures(place)).toMatchObject({
+      "g21-orders": { rowsMoved: 5_000 },
+    });
+    expect(await reviewsOf(121)).toMatchObject([{ headSha }]);
+  });
+
   it("is not written to again while nothing has changed, whatever the counts", async () => {
     openPull(2, "g2-orders");
     await see(2);
@@ -438,6 +453,22 @@ describe("after the merge", () => {
     github.pushMain({ "manifests/m1-orders.yaml": null });
   });
 
+  it("a plan whose counts have moved since is told again, and waits for a release", async () => {
+    openPull(73, "m3-orders");
+    await see(73);
+    github.mergePull(73);
+    await controlsOf("m3-orders").edit({ rows: [{ keys: { id: "z" }, rows: 5_000 }] });
+    await see(73);
+    const fingerprint = (await reviewsOf(73))[0]?.fingerprint ?? "";
+    expect(bodiesOf(73)[0]).toContain("Merged, but not applied");
+    expect(bodiesOf(73)[0]).toContain(`/shardctl apply ${fingerprint}`);
+    const { answer } = await say(73, "ada", `/shardctl apply ${fingerprint}`);
+    expect(await endOf(/run-[\w-]+/.exec(answer ?? "")?.[0] ?? "")).toMatchObject({
+      state: "succeeded",
+    });
+    github.pushMain({ "manifests/m3-orders.yaml": null });
+  });
+
   it("a fork's change, which nobody has reviewed against live, is planned and waits for a release", async () => {
     openPull(72, "m2-orders", manifest("m2-orders"), true);
     await see(72);
@@ -469,6 +500,11 @@ describe("a webhook", () => {
         body: { tasks: 0 },
       },
     );
+    // The id is a header, which the signature does not cover: a copy under another one is no news.
+    for (const id of ["copy-1", "copy-2"])
+      expect(await deliver("pull_request", pullEvent(41, headSha, "opened"), { id })).toMatchObject(
+        { status: 202, body: { tasks: 0 } },
+      );
   });
 
   it.each([

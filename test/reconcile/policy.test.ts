@@ -64,6 +64,95 @@ async function startByHand(world: World, name: string): Promise<void> {
   if (!started.ok) throw new Error(started.failure.message);
 }
 
+describe("what was reviewed", () => {
+  it("is not started by the tick once its counts have moved, nor once a guard stands", async () => {
+    const before = orders();
+    const world = new World({ live: [hashed("orders", 4)], specs: [before] });
+    await world.tick();
+    const wanted = orders({ count: 6, policy: { budgetRows: 4_000 } });
+    await world.reviewAndMerge([wanted]);
+    const many = (count: number) =>
+      Array.from({ length: count }, (_, index) => ({ keys: { id: `k${index}` }, rows: 1 }));
+    world.live.edit("orders", { rows: many(3_000) });
+    await world.tick(3);
+    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "CountsMoved" });
+    expect(await world.drifts()).toMatchObject([
+      { kind: "spec", reason: expect.stringContaining("moved since the review") },
+    ]);
+    world.live.edit("orders", { rows: many(30_000) });
+    await world.tick(3);
+    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "Blocked" });
+    expect(await world.membersOf("orders")).toBe(4);
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("is judged once more in the moment of its start", async () => {
+    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    await world.tick();
+    await world.reviewAndMerge([orders({ count: 6 })]);
+    const rows = Array.from({ length: 9_000 }, (_, index) => ({
+      keys: { id: `k${index}` },
+      rows: 1,
+    }));
+    // Between the look that decides and the look before the start.
+    let looks = 0;
+    const real = world.live.describe.bind(world.live);
+    world.live.describe = (ref) => {
+      looks++;
+      if (looks === 2) world.live.edit("orders", { rows });
+      return real(ref);
+    };
+    await world.pass();
+    expect(looks).toBeGreaterThan(1);
+    expect(world.startedRuns()).toEqual([]);
+  });
+});
+
+describe("where the workflow applies, the tick", () => {
+  async function merged(): Promise<World> {
+    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    world.applies = "workflow";
+    await world.tick();
+    await world.reviewAndMerge([orders({ count: 6, policy: { selfHeal: "apply" } })]);
+    return world;
+  }
+
+  it("leaves what is reviewed and merged to the apply job, however long it takes", async () => {
+    const world = await merged();
+    await world.tick(20);
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "AwaitsWorkflow",
+    });
+    expect(world.startedRuns()).toEqual([]);
+    expect(await world.membersOf("orders")).toBe(4);
+    expect(await world.drifts()).toEqual([]);
+  });
+
+  it("starts what an apply job was given and had to leave waiting", async () => {
+    const world = await merged();
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(3);
+    expect(await world.membersOf("orders")).toBe(6);
+  });
+
+  it("heals what the manifest allows, back to what was reviewed", async () => {
+    const world = await drifted({});
+    world.applies = "workflow";
+    await world.tick(5);
+    expect(await world.membersOf("orders")).toBe(4);
+  });
+
+  it("resumes what runs", async () => {
+    const world = await merged();
+    const [{ plan } = { plan: null }] = world.reviewed;
+    if (plan === null) throw new Error("no plan");
+    world.startRunOf(plan, "github-actions (octocat)");
+    await world.tick(4);
+    expect(await world.membersOf("orders")).toBe(6);
+  });
+});
+
 describe("self-healing", () => {
   it("waits until suspend is taken back, and says so meanwhile", async () => {
     const world = await drifted({ suspend: true });

@@ -1,3 +1,4 @@
+import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Problem, Run, RunList } from "../../src/model/api.ts";
@@ -7,13 +8,17 @@ import {
   type ReviewList,
   type ReviewReceipt,
 } from "../../src/model/review.ts";
+import { DEFAULT_POLICY } from "../../src/model/spec.ts";
+import { ReviewsStore } from "../../src/reviews/reviews-store.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
+import { github } from "../support/control-worker.ts";
 import {
   applyAs,
   ask,
   endOf,
   gitopsCoordinator,
+  gitopsStub,
   planFor,
   review,
   SHA,
@@ -83,11 +88,33 @@ describe("a workflow's token", () => {
       { workflow_ref: "acme/shop/.github/workflows/apply.yml@refs/heads/x" },
       "workflow_ref",
     ],
-    [
-      "pull_request_target, whose ref is the default branch",
-      { event_name: "pull_request_target" },
+    ...[
+      "pull_request",
+      "pull_request_target",
+      "workflow_run",
+      "repository_dispatch",
+      "issues",
+      "discussion_comment",
+      "fork",
+      "watch",
+      "an_event_of_tomorrow",
+    ].map((name): [string, Record<string, unknown>, string] => [
+      `the event ${name}, whatever its ref`,
+      { event_name: name },
       "event_name",
-    ],
+    ]),
+    ...[
+      "mallory/shop/.github/workflows/apply.yml@refs/heads/main",
+      "acme/shop/.github/workflows/apply.yml@refs/heads/topic",
+      "acme/shop/.github/workflows/apply.yml@refs/pull/1/merge",
+      "acme/shop-evil/.github/workflows/apply.yml@refs/heads/main",
+      "acme/shop/.github/workflows/../apply.yml@refs/heads/main",
+      undefined,
+    ].map((file): [string, Record<string, unknown>, string] => [
+      `steps of ${file ?? "no file"}`,
+      { job_workflow_ref: file },
+      "job_workflow_ref",
+    ]),
   ])("with %s may not apply, and the claim is named", async (_name, claims, claim) => {
     const answer = await ask<Problem>("POST", `/v1/plans/${"0".repeat(64)}/apply`, {
       token: await workflowToken(claims),
@@ -97,6 +124,18 @@ describe("a workflow's token", () => {
       body: { kind: "forbidden", detail: expect.stringContaining(claim) },
     });
   });
+
+  it.each(["push", "workflow_dispatch", "schedule", "issue_comment"])(
+    "of %s may apply",
+    async (name) => {
+      const token = await workflowToken({
+        event_name: name,
+        job_workflow_ref: "acme/shop/.github/workflows/shared-apply.yml@refs/heads/main",
+      });
+      const path = `/v1/plans/${"0".repeat(64)}/apply`;
+      expect(await ask("POST", path, { token })).toMatchObject({ status: 404 });
+    },
+  );
 
   it("reads often, but changes something only once", async () => {
     const token = await workflowToken();
@@ -304,6 +343,94 @@ describe("an apply by a workflow", () => {
     await endOf(run.body.id);
   });
 
+  it("is remembered while it has to wait, for the tick to start, until somebody cancels its run", async () => {
+    const closed = { start: "0 0 29 2 *", durationMs: 60_000, timezone: "UTC" };
+    const policy = { ...DEFAULT_POLICY, maxSkew: 100, windows: [closed] };
+    const plan = await planFor([spec("rw-orders", { policy })]);
+    const place = { environment: "production", pull: 38, fingerprint: plan.fingerprint };
+    const isOrdered = (): Promise<boolean> =>
+      runInDurableObject(gitopsStub(), (_instance, { storage }) =>
+        new ReviewsStore(storage.sql).isOrdered(place),
+      );
+    expect(await applyAs<Problem>(38, plan.fingerprint)).toMatchObject({ status: 409 });
+    expect(await isOrdered()).toBe(false);
+    await review(38, plan.fingerprint);
+    expect(await isOrdered()).toBe(false);
+    expect(await applyAs<Problem>(38, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("window") },
+    });
+    expect(await isOrdered()).toBe(true);
+    const overrides = ["window"];
+    const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides };
+    await ask("PUT", "/v1/reviews/38/release", { body });
+    await controlsOf("rw-orders").setPace(1_000);
+    const started = await applyAs<Run>(38, plan.fingerprint, { overrides });
+    await ask("POST", `/v1/runs/${started.body.id}/cancel`);
+    expect(await endOf(started.body.id)).toMatchObject({ state: "cancelled" });
+    expect(await isOrdered()).toBe(false);
+  });
+
+  it("may not name a pull request that is open, closed, elsewhere or none, nor another commit", async () => {
+    const plan = await planFor([spec("ro-orders")]);
+    const apply = async (pull: number, commit = SHA): ReturnType<typeof ask<Problem>> =>
+      ask<Problem>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+        token: await workflowToken(),
+        body: { origin: { pull, commit, runUrl: null } },
+      });
+    github.openPull(8801, { files: {} });
+    github.openPull(8802, { files: {} });
+    github.closePull(8802);
+    github.openPull(8803, { files: {}, baseRef: "release" });
+    github.mergePull(8803);
+    for (const [pull, why] of [
+      [8801, "is open"],
+      [8802, "is closed"],
+      [8803, "was merged into release"],
+      [8804, "there is no pull request"],
+    ] as const) {
+      await review(pull, plan.fingerprint);
+      expect(await apply(pull)).toMatchObject({
+        status: 403,
+        body: { kind: "forbidden", detail: expect.stringContaining(why) },
+      });
+    }
+    github.mergePull(8801);
+    expect(await apply(8801, "b".repeat(40))).toMatchObject({
+      status: 403,
+      body: { detail: expect.stringContaining("claim sha") },
+    });
+    github.failing.set("pull", { kind: "unreachable", message: "down", retryAt: null });
+    expect(await apply(8801)).toMatchObject({ status: 503 });
+    github.failing.clear();
+    const started = await apply(8801);
+    expect(started.status).toBe(202);
+    await endOf((started.body as unknown as Run).id);
+  });
+
+  it("asks again when the counts have moved since the review, until a person releases it", async () => {
+    const specs = [spec("rm-orders")];
+    const plan = await planFor(specs);
+    await review(36, plan.fingerprint);
+    const rows = Array.from({ length: 5_000 }, (_, index) => ({
+      keys: { id: `k${index}` },
+      rows: 1,
+    }));
+    await controlsOf("rm-orders").edit({ rows });
+    // The job plans anew before it applies: its own counts are not what was reviewed.
+    await planFor(specs);
+    const moved = { status: 409, body: { kind: "stalePlan" } };
+    expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
+    // A plan in another pull request is nobody's review of this one.
+    await review(37, plan.fingerprint);
+    expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
+    const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides: [] };
+    expect((await ask("PUT", "/v1/reviews/36/release", { body })).status).toBe(200);
+    const started = await applyAs<Run>(36, plan.fingerprint);
+    expect(started.status).toBe(202);
+    await endOf(started.body.id);
+  });
+
   it("of a plan that was never shown in the pull request cannot be released there", async () => {
     const plan = await planFor([spec("w6-orders")]);
     const body = { fingerprint: plan.fingerprint, releasedBy: "ada", overrides: [] };
@@ -378,7 +505,7 @@ describe("the lease of an environment", () => {
       origin: null,
       needsReview: false,
     };
-    const taken = await gitopsCoordinator().starts.start(order);
+    const taken = await gitopsCoordinator().starts.start(order, Date.now());
     if (!taken.ok) throw new Error(`No run: ${taken.failure.kind}`);
     expect(taken.value.lease.token).toBe(old.lease.token + 1);
     vi.restoreAllMocks();

@@ -414,7 +414,7 @@ describe("a hold", () => {
       now,
     });
     const step = async (): Promise<void> => {
-      record = await advanceRun(record, plan, live, now, findHold);
+      record = await advanceRun(record, plan, live, now, { findHold });
       now += delayUntilNextMs(record, now) ?? 0;
     };
     for (let steps = 0; steps < 10; steps++) await step();
@@ -445,8 +445,12 @@ describe("a hold", () => {
       now,
     });
     for (let steps = 0; steps < 3; steps++)
-      record = await advanceRun(record, plan, live, now, () => "everything is paused");
-    record = await advanceRun(requestCancel(record), plan, live, now, () => "everything is paused");
+      record = await advanceRun(record, plan, live, now, {
+        findHold: () => "everything is paused",
+      });
+    record = await advanceRun(requestCancel(record), plan, live, now, {
+      findHold: () => "everything is paused",
+    });
     expect(record.run).toMatchObject({ state: "cancelled", actions: [{ state: "notExecuted" }] });
   });
 });

@@ -37,9 +37,9 @@ async function leftBehind(reason: string, isPaused: boolean) {
     now += 5000;
   }
   if (isPaused)
-    record = await advanceRun(record, plan, live, now, ({ namespace }) =>
-      namespace === "a" ? reason : null,
-    );
+    record = await advanceRun(record, plan, live, now, {
+      findHold: ({ namespace }) => (namespace === "a" ? reason : null),
+    });
   record = detachAction(record, "a", reason, now);
   return { live, run: record.run };
 }

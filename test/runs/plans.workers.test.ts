@@ -3,20 +3,30 @@ import { describe, expect, it } from "vitest";
 import type { NamespaceList, Run } from "../../src/model/api.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { DEFAULT_POLICY } from "../../src/model/spec.ts";
+import { decodeJson } from "../../src/runs/store.ts";
+import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import {
   applyPlan,
   call,
   controlsOf,
+  controlEnv,
   desired,
   followRun,
   makePlan,
   refusal,
   spec,
 } from "../support/control-api.ts";
+import type { MemoryRows } from "../support/live/memory-rows.ts";
 
 /** A minute that is over for a year whenever the test runs: no window is open. */
 const LONG_AGO = { start: "0 0 29 2 *", durationMs: 60_000, timezone: "UTC" };
 const ALWAYS = { start: "* * * * *", durationMs: 3_600_000, timezone: "Europe/Berlin" };
+
+const coordinator = reachCoordinator(controlEnv.SHARDCTL);
+
+function manyRows(count: number): MemoryRows[] {
+  return Array.from({ length: count }, (_, index) => ({ keys: { id: `k${index}` }, rows: 1 }));
+}
 
 describe("POST /v1/plans", () => {
   it("plans what differs, and keeps the plan under its fingerprint", async () => {
@@ -93,6 +103,62 @@ describe("POST /v1/plans", () => {
       body: { ...body, basis: "0".repeat(64) },
     });
     expect(unknown).toMatchObject({ status: 404, body: { kind: "unknownPlan" } });
+  });
+
+  it("never replaces a stored plan behind its fingerprint: blocks, labels, files, commit", async () => {
+    const honest = ["a", "b", "c", "d"].map((name) =>
+      spec(`p7-${name}`, { labels: { team: "shop" } }),
+    );
+    const idle = Array.from({ length: 6 }, (_, index) =>
+      spec(`p7-idle-${index}`, { strategy: "none", shardKey: null, count: 1 }),
+    );
+    const first = await makePlan("plan-7", [...honest, ...idle]);
+    expect(first.blocks).toMatchObject([{ guard: "bulkChange" }]);
+    const read = async (): Promise<{ plan: Plan; desired: unknown }> => ({
+      plan: (await call<Plan>("GET", `/v1/plans/${first.fingerprint}`)).body,
+      desired: decodeJson(
+        (await coordinator.plans.readDesiredBody(first.fingerprint)) ?? new Uint8Array(),
+      ),
+    });
+    const before = await read();
+    const padded = [...honest, ...idle].concat(
+      Array.from({ length: 20 }, (_, index) =>
+        spec(`p7-pad-${index}`, { strategy: "none", shardKey: null, count: 1 }),
+      ),
+    );
+    expect((await makePlan("plan-7", padded)).fingerprint).not.toBe(first.fingerprint);
+    const renamed = [...honest, ...idle].map((one) => ({
+      ...one,
+      labels: { team: "evil" },
+      source: { file: "manifests/other.yaml", line: 9, column: 9 },
+    }));
+    const others = {
+      desired: { environment: "plan-7", commit: "0000000", namespaces: renamed },
+    };
+    const second = await call<Plan>("POST", "/v1/plans", { body: others, token: "plan-token" });
+    expect(second.body.fingerprint).toBe(first.fingerprint);
+    const after = await read();
+    const withoutTimes = ({ plan }: typeof after): Plan => ({
+      ...plan,
+      changes: plan.changes.map((change) => ({ ...change, countedAt: 0 })),
+    });
+    expect(withoutTimes(after)).toEqual(withoutTimes(before));
+    expect(after.desired).toEqual(before.desired);
+    expect(await refusal("POST", `/v1/plans/${first.fingerprint}/apply`)).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("bulkChange") },
+    });
+  });
+
+  it("renews the counts of a plan that is made again, and nothing else", async () => {
+    const first = await makePlan("plan-8", [spec("p8-orders")]);
+    await controlsOf("p8-orders").edit({ rows: manyRows(300) });
+    const second = await makePlan("plan-8", [spec("p8-orders")]);
+    expect(second.fingerprint).toBe(first.fingerprint);
+    const { body } = await call<Plan>("GET", `/v1/plans/${first.fingerprint}`);
+    expect(body).toMatchObject({ changes: [{ rowsTotal: 300 }] });
+    const { kind, policy, from, to, source } = first.changes[0] ?? {};
+    expect(body.changes[0]).toMatchObject({ kind, policy, from, to, source });
   });
 
   it("stores and returns a plan larger than a row may be", async () => {
@@ -410,6 +476,33 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     expect((await refusal("POST", path, { body: { overrides: ["budget"] } })).status).toBe(409);
     const answer = await call<Run>("POST", path, { body: { overrides: ["budget", "suspend"] } });
     expect(answer).toMatchObject({ status: 202, body: { overrides: ["budget", "suspend"] } });
+  });
+
+  it("judges guards with numbers by the counts of the apply", async () => {
+    const policy = { ...DEFAULT_POLICY, budgetRows: 100, maxSkew: 100 };
+    const plan = await makePlan("apply-counts", [spec("ac-orders", { policy })]);
+    expect(plan.blocks).toEqual([]);
+    await controlsOf("ac-orders").edit({ rows: manyRows(3_050) });
+    const path = `/v1/plans/${plan.fingerprint}/apply`;
+    expect(await refusal("POST", path)).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("3,050 rows would move") },
+    });
+    await controlsOf("ac-orders").edit({ rows: manyRows(20) });
+    expect((await call("POST", path)).status).toBe(202);
+  });
+
+  it("asks again when far more rows would move than the plan said, and not once it was made anew", async () => {
+    const plan = await makePlan("apply-moved", [spec("am-orders")]);
+    await controlsOf("am-orders").edit({ rows: manyRows(5_000) });
+    const path = `/v1/plans/${plan.fingerprint}/apply`;
+    expect(await refusal("POST", path)).toMatchObject({
+      status: 409,
+      body: { kind: "stalePlan", detail: expect.stringContaining("5,000 rows would move now") },
+    });
+    const again = await makePlan("apply-moved", [spec("am-orders")]);
+    expect(again.fingerprint).toBe(plan.fingerprint);
+    expect((await call("POST", path)).status).toBe(202);
   });
 
   it("judges windows by the clock of the apply", async () => {

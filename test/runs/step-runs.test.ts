@@ -6,17 +6,22 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { createRun } from "../../src/runs/run-record.ts";
 import type { Run } from "../../src/model/api.ts";
+import type { Pause } from "../../src/model/drift.ts";
 import { createMemoryAccess, type MemoryAccess } from "../support/live/memory.ts";
 import { PlanBook } from "../../src/runs/plan-book.ts";
 import { RunBook } from "../../src/runs/run-book.ts";
 import { RunSteps } from "../../src/runs/step-runs.ts";
 import { CoordinatorStore, encodeJson } from "../../src/runs/store.ts";
 import { planOf, shardChange, unshardedNamespace } from "../support/apply-plans.ts";
+import { spec } from "../support/state.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 
 const NOON = Date.UTC(2026, 2, 2, 12);
 const YEAR_MS = 365 * 24 * 3_600_000;
 const NAMES = ["a", "b"];
+const SPECS = NAMES.map((name) =>
+  spec(name, { count: 2, shardKey: "id", policy: { budgetRows: 100, maxSkew: 100 } }),
+);
 const ID = "run-1";
 
 class Bench {
@@ -27,6 +32,7 @@ class Bench {
   });
   /** Called before each answer to a run's step. */
   onAsked: () => void = () => undefined;
+  paused: Pause | null = null;
   readonly book: RunBook;
   readonly steps: RunSteps;
 
@@ -51,11 +57,11 @@ class Bench {
           return status;
         },
       }),
-      pause: () => null,
+      pause: () => this.paused,
       declared: () => null,
     });
     const plan = planOf(NAMES.map((name) => shardChange(name)));
-    const desired = encodeJson({ environment: plan.environment, commit: null, namespaces: [] });
+    const desired = encodeJson({ environment: plan.environment, commit: null, namespaces: SPECS });
     plans.put(
       {
         fingerprint: plan.fingerprint,
@@ -155,6 +161,38 @@ describe("while a step asks namespaces", () => {
       "start a",
       "start b",
     ]);
+  });
+});
+
+describe("a change that starts later than its run was accepted", () => {
+  /** Both wait for longer than a count is good for; "a" gets more rows meanwhile. */
+  async function waitAndGrow(rows: number, waits: number): Promise<Bench> {
+    const bench = new Bench();
+    bench.paused = { by: "ann", reason: "wait", at: NOON };
+    await bench.begin().catch(() => undefined);
+    bench.live.edit("a", {
+      rows: Array.from({ length: rows }, (_, index) => ({ keys: { id: `k${index}` }, rows: 1 })),
+    });
+    for (let wait = 0; wait < waits; wait++) {
+      vi.setSystemTime(Date.now() + 6 * 60_000);
+      await bench.steps.takeDue(Date.now());
+    }
+    bench.paused = null;
+    for (let steps = 0; steps < 5; steps++) await bench.step();
+    return bench;
+  }
+
+  it("is judged by the counts of its own moment, and the others go on", async () => {
+    const bench = await waitAndGrow(500, 2);
+    expect(bench.run().actions).toMatchObject([
+      { state: "failed", error: expect.stringContaining("500 rows would move") },
+      { state: "running" },
+    ]);
+    expect(bench.live.calls).not.toContain("start a");
+  });
+
+  it("starts while its guards hold", async () => {
+    expect((await waitAndGrow(90, 2)).states()).toEqual(["running", "running"]);
   });
 });
 

@@ -51,6 +51,7 @@ describe("the options of a Worker", () => {
         applyWorkflow: null,
       },
       showForkCounts: false,
+      applies: "workflow",
       posts: false,
     });
   });

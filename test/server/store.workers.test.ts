@@ -307,6 +307,21 @@ describe("OnceStore", () => {
         once.claim({ kind: "token", id: "new", claim: "first", expiresAt: NOW + 9000 }, NOW + 1000),
       ).toBe(true);
     }));
+
+  it("keeps tokens and deliveries apart: a flood of one leaves the other alone", () =>
+    withStore("once-apart", (_store, sql) => {
+      const once = new OnceStore(sql);
+      sql.exec(
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+         INSERT INTO once SELECT 'delivery', 'id-' || i, 'c', ? FROM n`,
+        ONCE_MAX,
+        NOW + 1000,
+      );
+      expect(once.claimDelivery("new", NOW)).toBe(false);
+      expect(
+        once.claim({ kind: "token", id: "new", claim: "first", expiresAt: NOW + 1000 }, NOW),
+      ).toBe(true);
+    }));
 });
 
 describe("TasksStore", () => {

@@ -153,6 +153,7 @@ const followed = createReconciler<ControlEnv>(
       environment: "production",
       credentials: { kind: "token", token: "not-used" },
       webhookSecret: WEBHOOK_SECRET,
+      apply: "worker",
       oidc: { audience: AUDIENCE, applyWorkflow: ".github/workflows/apply.yml" },
     }),
   },

@@ -12,7 +12,7 @@ import {
 } from "../../src/server/coordinator/coordinator-api.ts";
 import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import { controlEnv, desired, type Answer } from "./control-api.ts";
-import { gitops, type ControlEnv } from "./control-worker.ts";
+import { github, gitops, type ControlEnv } from "./control-worker.ts";
 import { AUDIENCE, pullClaims, workflowToken } from "./workflow-tokens.ts";
 
 export const SHA = "a".repeat(40);
@@ -73,6 +73,7 @@ export async function applyAs<Body>(
   fingerprint: string,
   { token, overrides = [] }: { token?: string; overrides?: readonly string[] } = {},
 ): Promise<Answer<Body>> {
+  if (pull !== null) github.ensureMerged(pull);
   const origin = { pull, commit: SHA, runUrl: "https://github.com/acme/shop/actions/runs/77" };
   const body = { origin, overrides };
   return ask<Body>("POST", `/v1/plans/${fingerprint}/apply`, {

@@ -106,6 +106,13 @@ export class MemoryGithub implements GithubWriter {
     this.#pulls.set(number, { ...pull, state: "merged", mergeCommitSha });
   }
 
+  /** A merged pull request of that number, unless there is one already. */
+  ensureMerged(number: number): void {
+    if (this.#pulls.has(number)) return;
+    this.openPull(number, { files: {} });
+    this.mergePull(number);
+  }
+
   login = (): Promise<GithubResult<string>> => this.#answer("login", () => LOGIN);
   branchHead = (branch: string): Promise<GithubResult<CommitRef>> =>
     this.#answer("branchHead", () => (branch === "main" ? this.#ref(this.#main) : null));

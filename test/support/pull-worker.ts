@@ -32,6 +32,7 @@ const { Reconciler, ...worker } = createReconciler<Env>({
     apiUrl: env.API_URL,
     oidc: { issuer: env.OIDC_ISSUER },
     post: env.POSTS === "worker",
+    apply: env.POSTS,
   }),
   extend: (api, requireRole) => addThingRoutes(api, requireRole, (env) => objects(env as Env)),
 });

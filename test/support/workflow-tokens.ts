@@ -30,6 +30,7 @@ export const APPLY_CLAIMS = {
   ref: "refs/heads/main",
   sha: "a".repeat(40),
   workflow_ref: "acme/shop/.github/workflows/apply.yml@refs/heads/main",
+  job_workflow_ref: "acme/shop/.github/workflows/apply.yml@refs/heads/main",
   event_name: "push",
   environment: "production",
   actor: "octocat",

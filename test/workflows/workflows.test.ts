@@ -34,6 +34,9 @@ interface Workflow {
       {
         readonly steps: readonly Step[];
         readonly "timeout-minutes": number;
+        readonly environment?: string;
+        readonly if?: string;
+        readonly needs?: string;
         readonly concurrency?: unknown;
       }
     >
@@ -90,6 +93,32 @@ it("an apply is cancelled by nothing, nor pushed out while it waits, not even by
   });
   // A group of the workflow is entered before the job's condition is looked at.
   expect(apply?.concurrency).toBeUndefined();
+});
+
+describe("a comment of somebody who may not write", () => {
+  const apply = workflows.get("apply.yml");
+  const asked = apply?.jobs["asked"];
+
+  it("starts no job in the protected environment", () => {
+    for (const [name, job] of Object.entries(apply?.jobs ?? {})) {
+      if (job.environment === undefined) continue;
+      expect([name, job.needs]).toEqual(["apply", "asked"]);
+      expect(job.if).toContain("github.event_name != 'issue_comment' || contains(");
+      expect(job.if).toContain(`'["write", "admin"]'), needs.asked.outputs.permission`);
+    }
+  });
+
+  it("is asked about in a job that has no environment, and no right but to read", () => {
+    expect(asked).toMatchObject({ permissions: { contents: "read" } });
+    expect(asked?.environment).toBeUndefined();
+    expect(asked?.if).toContain("github.event_name == 'issue_comment'");
+  });
+
+  it("is kept out in the documented workflow, too", async () => {
+    const manual = await readFile(join(ROOT, "docs/github.md"), "utf8");
+    expect(manual).toContain(apply?.jobs["apply"]?.if);
+    expect(manual).toContain(asked?.if);
+  });
 });
 
 it("only the safe triggers are used: none runs a stranger's code with this repository's rights", () => {

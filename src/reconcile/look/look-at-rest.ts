@@ -248,6 +248,7 @@ async function notePending(
     fromDigest: await digestLayout(change.from),
     toDigest: await digestLayout(change.to),
     rowsMoved: change.rowsMoved,
+    bytesMoved: change.bytesMoved,
     blocks,
     lookedAt: context.ports.now(),
     stranger: findStranger(live, context),

@@ -4,6 +4,7 @@
  */
 import type { Remote } from "../../model/calls.ts";
 import type { PageCalls } from "../../page/page-facts.ts";
+import type { MergeCalls } from "../../pulls/merged-pulls.ts";
 import type { PullCalls } from "../../pulls/pull-work.ts";
 import type { PauseCalls } from "../../pauses/pauses.ts";
 import type { ReconcileCalls } from "../../reconcile/reconciliation.ts";
@@ -23,6 +24,7 @@ export const COORDINATOR_NAME = "coordinator";
 /** Every call may be repeated: one that hit a restart is sent once more. */
 export interface CoordinatorApi {
   readonly alarm: AlarmCalls;
+  readonly mergedPulls: MergeCalls;
   readonly observation: ObservationCalls;
   readonly once: OnceCalls;
   readonly page: PageCalls;

@@ -8,7 +8,7 @@
  * | `reviews`        | what pull requests were shown and released, as it comes;   |
  * |                  | `reviewsStore` as it is stored                             |
  * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
- * | `pullWork`       | posting in pull requests                                   |
+ * | `pullWork`       | posting in pull requests; `mergedPulls` asks what is merged |
  * | `reconciliation` | the tick; `pauses` and `registries` are parts of it        |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
@@ -26,6 +26,7 @@ import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
 import { PullReviews } from "../../reviews/pull-reviews.ts";
+import { MergedPulls } from "../../pulls/merged-pulls.ts";
 import { PullWork } from "../../pulls/pull-work.ts";
 import { Reconciliation } from "../../reconcile/reconciliation.ts";
 import { ReviewsStore } from "../../reviews/reviews-store.ts";
@@ -79,7 +80,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reviews = new PullReviews({
     storage,
     store: reviewsStore,
-    environmentOf: (fingerprint) => plans.environmentOf(fingerprint),
+    readPlan: (fingerprint) => plans.read(fingerprint),
     onReview: (review) => observation.noteReview(review),
     onRelease: (review, release) => observation.noteRelease(review, release),
   });
@@ -92,6 +93,9 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       observation.noteRun(run, before, now);
       reconciliation.noteRun(run, before);
       if (run.state !== before?.state) pullWork.tellRun(run, now);
+      const { environment, fingerprint, origin } = run;
+      if (run.state === "cancelled" && typeof origin?.pull === "number")
+        reviewsStore.takeBack({ environment, pull: origin.pull, fingerprint });
     },
   });
   const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });
@@ -155,6 +159,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   return {
     api: {
       alarm,
+      mergedPulls: new MergedPulls({ settings: followed, github: outside.githubReader }),
       observation,
       once,
       page,

@@ -1,7 +1,7 @@
 /**
  * Things that may happen once, in the coordinator's SQLite: a delivery of a webhook, a token of a
- * workflow that changes something. Remembered until they expire by themselves; bounded, and when
- * full it says no rather than forget what has not expired.
+ * workflow that changes something. Remembered until they expire by themselves; each kind is
+ * bounded by itself, and when full it says no rather than forget what has not expired.
  */
 export const ONCE_MAX = 100_000;
 
@@ -40,7 +40,11 @@ export class OnceStore implements OnceCalls {
     return this.claim({ kind: "token", id, claim, expiresAt }, Date.now());
   }
 
-  /** True the first time that a webhook's delivery is claimed. */
+  /**
+   * True the first time that a webhook's delivery is claimed.
+   *
+   * @param id of what GitHub has signed: nobody else can give the same delivery another one.
+   */
   claimDelivery(id: string, now: number): boolean {
     const expiresAt = now + DELIVERY_MEMORY_MS;
     return this.claim({ kind: "delivery", id, claim: crypto.randomUUID(), expiresAt }, now);
@@ -49,7 +53,9 @@ export class OnceStore implements OnceCalls {
   /** True for the claim that came first, however often it comes. */
   claim({ kind, id, claim, expiresAt }: Claim, now: number): boolean {
     this.#sql.exec("DELETE FROM once WHERE expiresAt <= ?", now);
-    const { known } = this.#sql.exec<{ known: number }>("SELECT count(*) AS known FROM once").one();
+    const { known } = this.#sql
+      .exec<{ known: number }>("SELECT count(*) AS known FROM once WHERE kind = ?", kind)
+      .one();
     if (known < ONCE_MAX)
       this.#sql.exec("INSERT OR IGNORE INTO once VALUES (?, ?, ?, ?)", kind, id, claim, expiresAt);
     const row = this.#sql

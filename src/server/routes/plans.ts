@@ -5,6 +5,7 @@
 import type { ApplyRequest } from "../../model/api.ts";
 import { pullOfRef } from "../access/actions-identity.ts";
 import { applyPlan } from "../../runs/apply-plan.ts";
+import { checkOrigin } from "../access/check-origin.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api } from "../context.ts";
 import { makePlan, readStoredPlan } from "../../runs/make-plan.ts";
@@ -30,12 +31,17 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
 
   api.post("/v1/plans/:fingerprint/apply", requireRole("apply"), limitBody(), async (context) => {
     const request = await readBody<ApplyRequest>(context, applyRequestSchema, {});
-    const { caller } = context.var;
+    const { caller, coordinator } = context.var;
+    const given = request.origin ?? null;
+    const origin =
+      caller.actions === null
+        ? given
+        : await checkOrigin(caller.actions, given, coordinator.mergedPulls);
     const run = await applyPlan(context.var, {
       fingerprint: context.req.param("fingerprint"),
       overrides: request.overrides ?? [],
       requestedBy: request.requestedBy ? `${caller.name} (${request.requestedBy})` : caller.name,
-      origin: request.origin ?? null,
+      origin,
       needsReview: caller.actions !== null,
     });
     return runAccepted(run);

@@ -6,6 +6,7 @@
 import { advanceRun } from "../../../src/runs/advance-run.ts";
 import type { FindHold } from "../../../src/runs/hold-operation.ts";
 import { buildReport } from "../../../src/reconcile/track-drifts.ts";
+import type { Applies } from "../../../src/github/settings.ts";
 import type { EnvironmentState } from "../../../src/reconcile/environment-state.ts";
 import type { ManifestReading, ReconcilePorts } from "../../../src/reconcile/ports.ts";
 import type { ReviewAnswer } from "../../../src/reviews/review-lookup.ts";
@@ -73,7 +74,8 @@ export class World {
   githubRequests = 0;
   /** The answer of a broken GitHub. */
   githubFails: string | null = null;
-  reviewed: { pull: number; plan: Plan; overrides: Guard[] }[] = [];
+  reviewed: { pull: number; plan: Plan; isOrdered?: boolean; overrides: Guard[] }[] = [];
+  applies: Applies = "worker";
   #head: Head;
   #commits = 0;
   readonly #random: () => number;
@@ -130,7 +132,8 @@ export class World {
   async reviewAndMerge(specs: readonly NamespaceSpec[], overrides: Guard[] = []): Promise<Plan> {
     const plan = await this.plan(specs);
     this.merge(specs);
-    this.reviewed = [{ pull: 40 + this.#commits, plan, overrides }, ...this.reviewed];
+    const pull = 40 + this.#commits;
+    this.reviewed = [{ pull, plan, overrides }, ...this.reviewed];
     return plan;
   }
 
@@ -175,7 +178,9 @@ export class World {
         if (record.run.state === "running")
           this.runs.set(id, {
             plan,
-            record: await advanceRun(record, plan, this.live, this.now, this.#findHold(record)),
+            record: await advanceRun(record, plan, this.live, this.now, {
+              findHold: this.#findHold(record),
+            }),
           });
       }
       this.now += 1000;
@@ -269,6 +274,7 @@ export class World {
     };
     return {
       environment: this.environment,
+      applies: this.applies,
       store: this.store,
       manifests: {
         read: (known) =>
@@ -284,7 +290,10 @@ export class World {
             this.githubRequests++;
             if (this.githubFails !== null)
               return { kind: "failed", message: this.githubFails, requests: 1 };
-            return { kind: "found", plans: this.reviewed, requests: 1 };
+            {
+              const plans = this.reviewed.map((one) => ({ isOrdered: false, ...one }));
+              return { kind: "found", plans, requests: 1 };
+            }
           }),
       },
       live: {
