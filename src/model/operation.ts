@@ -161,8 +161,6 @@ export interface OperationFacts {
   /** The last thing that went wrong and is being retried. */
   readonly lastError: string | null;
   readonly retries: number;
-  /** True of an operation whose texts mark what they quote of rows; see `row-words.ts`. */
-  readonly marked?: true;
   /**
    * Each participant's bookmark of point-in-time recovery from before the operation began, by the
    * member's name. Absent for an operation of an older library; zeros in the local runtime, which
@@ -173,6 +171,8 @@ export interface OperationFacts {
 
 /** An operation as the world sees it. */
 export interface OperationStatus extends OperationFacts {
+  /** True of an operation whose texts mark what they quote of rows; see `row-words.ts`. */
+  readonly marked?: true;
   readonly namespace: string;
   /** 1-based wave in work, and how many there are; 0 of 0 for a swap. */
   readonly wave: number;

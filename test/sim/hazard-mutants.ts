@@ -25,7 +25,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/delete-moved.ts",
-        find: "cascadeLate(sql, table.name, present, keys, moved);",
+        find: "if (mayBeLate) cascadeLate(sql, table.name, present, keys, moved);",
         replace: "",
       },
     ],

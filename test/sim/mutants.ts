@@ -37,7 +37,7 @@ const DRAINED =
 const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw wentBack(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST =
-  "for (const { target, range } of outgoing) await deleteMoved(this, plan, { target, range }, (work) => this.change(work));";
+  "for (const { target, range } of outgoing) await deleteMoved(this, plan, { target, range, mayBeLate }, (work) => this.change(work));";
 
 export const MUTANTS: readonly Mutant[] = [
   {

@@ -11,11 +11,18 @@ import { lendTriggerRoom } from "../storage/reserve.ts";
 import { presentTable } from "../storage/tables.ts";
 import type { ProvenMember } from "./proven-member.ts";
 
+interface MovedRows {
+  readonly target: string;
+  readonly range: MoveRange;
+  /** True when the object has started behind the fence: its constructor may have written. */
+  readonly mayBeLate: boolean;
+}
+
 /** `change`: the member's way to a transaction of its own. */
 export async function deleteMoved(
   member: ProvenMember,
   plan: MovePlan,
-  { target, range }: { readonly target: string; readonly range: MoveRange },
+  { target, range, mayBeLate }: MovedRows,
   change: (work: () => void) => void,
 ): Promise<void> {
   const { sql } = member;
@@ -40,7 +47,7 @@ export async function deleteMoved(
       const remove = (): void => {
         if (!present) return;
         lendTriggerRoom(sql, () => {
-          cascadeLate(sql, table.name, present, keys, moved);
+          if (mayBeLate) cascadeLate(sql, table.name, present, keys, moved);
           deleteKeys(sql, table.name, present, keys);
         });
       };

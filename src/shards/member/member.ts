@@ -60,6 +60,9 @@ import { checkIds, keepUnique } from "./unique.ts";
 class NotPromoted extends Error {}
 
 export class Member extends ProvenMember {
+  /** The attempt whose fence was put up in this life of the object. */
+  #fencedInLife = 0;
+
   /**
    * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of
    * a swap, and none of a shift between its promotion and the end of that attempt. By then every
@@ -191,6 +194,7 @@ export class Member extends ProvenMember {
       this.requireAttempt(operation, attempt);
       this.requireUnspoiled(operation, attempt);
       if (moving.fence === attempt) return;
+      this.#fencedInLife = attempt;
       this.#undoPromotion(moving);
       this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
@@ -287,8 +291,9 @@ export class Member extends ProvenMember {
         epoch,
       );
     const plan = this.planAfterCutover(operation);
+    const mayBeLate = plan.moving.fence !== this.#fencedInLife;
     for (const { target, range } of outgoing)
-      await deleteMoved(this, plan, { target, range }, (work) => this.change(work));
+      await deleteMoved(this, plan, { target, range, mayBeLate }, (work) => this.change(work));
     try {
       await this.#cutOver(plan, {
         epoch,

@@ -5,8 +5,10 @@
  * Before the commit no such row may point at one that leaves (`left-behind.ts`), and behind the
  * fence no call writes one. A constructor may: a deploy that comes then adds a table and fills it
  * from the rows that it finds. Nothing can end the wave any more, so these rows go with their
- * parents, as their definition says. Those whose definition would forbid the deletion stay.
+ * parents, by CASCADE and SET NULL of their definition; a circle of tables is followed once around.
+ * Rows for which that is impossible stay, and point nowhere.
  */
+import { isFull } from "../storage/faults.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import type { Table } from "../storage/tables.ts";
 import { inKeys } from "./delete-keys.ts";
@@ -43,11 +45,12 @@ export function cascadeLate(
       pointingTables(sql).flatMap((pointing) => referencesOf(sql, pointing)),
     )
     .filter((reference) => !moved.some((other) => isSameName(other, reference.table)));
-  if (references.length === 0) return;
+  if (references.length === 0 || keys === "[]") return;
   const follow = (leaving: Leaving, above: readonly string[]): void => {
     for (const reference of references) {
       if (!isSameName(reference.parent, leaving.name)) continue;
-      if (above.some((other) => isSameName(other, reference.table))) continue;
+      const isAbove = above.some((other) => isSameName(other, reference.table));
+      if (isAbove && reference.onDelete === "CASCADE") continue;
       const alias = `t${above.length}`;
       const where = `EXISTS (SELECT 1 FROM ${quoteName(leaving.name)} AS ${leaving.alias} WHERE ${isParent(reference.columns, leaving.alias, alias)} AND ${leaving.where})`;
       const pointing = { name: reference.table, alias, where };
@@ -69,8 +72,13 @@ function act(
     onDelete === "CASCADE"
       ? `DELETE FROM ${quoteName(name)} AS ${alias}`
       : onDelete === "SET NULL"
-        ? `UPDATE ${quoteName(name)} AS ${alias} SET ${untied}`
+        ? `UPDATE OR IGNORE ${quoteName(name)} AS ${alias} SET ${untied}`
         : null;
   if (statement === null) return;
-  withoutTriggers(sql, [name], () => sql.run(`${statement} WHERE ${where}`, keys));
+  try {
+    withoutTriggers(sql, [name], () => sql.run(`${statement} WHERE ${where}`, keys));
+  } catch (error) {
+    // A column that is generated or a rowid, a key that names no column: there is only forward.
+    if (isFull(error)) throw error;
+  }
 }

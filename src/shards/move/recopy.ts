@@ -3,6 +3,7 @@
  * alone.
  */
 import { withoutTriggers } from "./write-blocks.ts";
+import { forgetLives } from "./lives-of-sources.ts";
 import { dropChecked } from "./late-rows.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { createStagingOf } from "./staging.ts";
@@ -31,6 +32,8 @@ export function takeAgain(
     for (const records of ["origin", "late"])
       sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table.name);
   dropChecked(sql);
+  // The newest number of a source may be that of a page which has yet to come.
+  forgetLives(sql);
   for (const { source, sequence } of floors)
     sql.run(
       `INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2)

@@ -79,7 +79,7 @@ const TRIES_MAX = 127 - TRIES_OFFSET;
  * change.
  */
 function paddedRecord(record: OperationRecord): string {
-  const text = JSON.stringify(record);
+  const text = JSON.stringify({ ...record, markedAt: record.updatedAt });
   if (record.state !== "running") return text;
   const { from, to } = record;
   const sources = from.members.reduce((room, member) => room + member.length + SOURCE_ROOM, 0);

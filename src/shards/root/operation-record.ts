@@ -73,6 +73,11 @@ export interface OperationRecord extends OperationFacts {
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
   readonly notBefore: number;
   readonly refuseEmpty: boolean;
+  /**
+   * `updatedAt` of when a library wrote it that marks what texts quote of rows: an older one, after
+   * a rollback, renews `updatedAt` alone.
+   */
+  readonly markedAt?: number;
 }
 
 /** The part of a record that is the same for every operation at its beginning. */
@@ -112,7 +117,6 @@ export function newRecord(id: number, now: number): Beginning {
     fault: null,
     lastError: null,
     retries: 0,
-    marked: true,
   };
 }
 
@@ -149,8 +153,10 @@ const FACTS = Object.keys({
   rowsTotal: true,
   writePauseMs: true,
   bookmarks: true,
-  marked: true,
 } satisfies Record<keyof OperationFacts, true>) as (keyof OperationFacts)[];
+
+/** Fields that a record of an earlier version may lack. */
+const ABSENT = { paused: null, writePauseMs: null, waitsFor: null };
 
 /** The record as the world sees it. */
 export function operationStatus(namespace: string, record: OperationRecord): OperationStatus {
@@ -164,8 +170,9 @@ export function operationStatus(namespace: string, record: OperationRecord): Ope
     progress.reduce((total, [, source]) => total + count(source), 0);
   const isShift = record.mode === "shift";
   return {
-    waitsFor: null,
+    ...ABSENT,
     ...(Object.fromEntries(facts) as OperationFacts),
+    ...(record.markedAt === record.updatedAt ? { marked: true } : {}),
     namespace,
     wave: isShift ? Math.min(wavesDone + 1, waveCount) : 0,
     waves: isShift ? waveCount : 0,

@@ -100,7 +100,7 @@ export async function repair(
 
 async function prepareRepair(context: RepairContext, request: RepairRequest): Promise<Prepared> {
   const { root, journal } = context;
-  const answers = await hearAll(context, request.members);
+  const answers = await hearAll(context, request);
   let decision = decideRepair({
     root,
     registry: journal.registry(),
@@ -199,7 +199,7 @@ async function findMisplaced(
  */
 async function hearAll(
   context: RepairContext,
-  names: readonly string[],
+  { members: names, acceptLoss }: RepairRequest,
 ): Promise<ReadonlyMap<string, Answer>> {
   const { root, journal } = context;
   const answers = new Map<string, Answer>();
@@ -235,10 +235,17 @@ async function hearAll(
     }
     next = found.filter((name) => !answers.has(name));
   }
+  // Silence concludes nothing, unless a person says that there is no such shard, or could be none.
+  const isLost = [...answers.values()].some(
+    (answer) =>
+      typeof answer === "object" &&
+      (answer.epoch > journal.epoch() || answer.trouble?.kind === "registryLost"),
+  );
+  const isWaived = (name: string): boolean => !isLost || acceptLoss.includes(name);
   const isMadeUp = ([name, answer]: readonly [string, Answer]): boolean =>
     guessed.has(name) &&
     !named.has(name) &&
-    (answer === "knowsNothing" || (typeof answer === "object" && !answer.isStored));
+    (typeof answer === "object" ? !answer.isStored : answer !== "silent" || isWaived(name));
   return new Map(
     [...answers]
       .filter((entry) => !isMadeUp(entry))

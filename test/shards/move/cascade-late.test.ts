@@ -73,6 +73,36 @@ describe("a row that points at one which leaves behind the commit", () => {
     expect(sql.rows("SELECT item FROM moved_labels")).toEqual([{ item: "c" }]);
   });
 
+  it.each([
+    "(x TEXT NOT NULL REFERENCES items ON DELETE SET NULL)",
+    "(x TEXT REFERENCES items ON DELETE SET NULL CHECK (x IS NOT NULL))",
+    "(x TEXT PRIMARY KEY REFERENCES items ON DELETE SET NULL) WITHOUT ROWID",
+    "(n INTEGER, x TEXT AS ('a') STORED REFERENCES items ON DELETE SET NULL)",
+    "(x TEXT REFERENCES items (gone) ON DELETE CASCADE)",
+    "(x TEXT REFERENCES elsewhere ON DELETE CASCADE)",
+  ])("stays, and ends nothing, where it can neither go nor be untied: %s", (definition) => {
+    sql.run(`CREATE TABLE odd ${definition}`);
+    storage.flush();
+    sql.run("PRAGMA foreign_keys = OFF");
+    const column = definition.startsWith("(n ") ? "n" : "x";
+    sql.run(`INSERT INTO odd (${column}) VALUES ('a')`);
+    leave();
+    expect(sql.rows("SELECT id FROM items")).toEqual([{ id: "b" }]);
+    expect(sql.rows("SELECT x FROM odd")).toEqual([{ x: "a" }]);
+  });
+
+  it("is untied from one of its own table that goes", () => {
+    sql.run(
+      "CREATE TABLE comments (id TEXT PRIMARY KEY, item TEXT REFERENCES items ON DELETE CASCADE, reply_to TEXT REFERENCES comments ON DELETE SET NULL)",
+    );
+    sql.run("INSERT INTO comments VALUES ('1', 'a', NULL), ('2', 'b', '1'), ('3', 'a', '2')");
+    leave();
+    expect(sql.rows("SELECT id, item, reply_to FROM comments")).toEqual([
+      { id: "2", item: "b", reply_to: null },
+    ]);
+    expect(dangling()).toBe(0);
+  });
+
   it("of its own table, and in a circle of tables, ends nothing", () => {
     sql.run("DROP TABLE items");
     sql.run(
