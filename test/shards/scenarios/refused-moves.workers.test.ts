@@ -67,7 +67,7 @@ describe("an id under two keys", { timeout: 60_000 }, () => {
         kind === "rekey" ? namespace.toHash("id", 3) : namespace.unshard(),
       );
       expect(message).toMatch(
-        /ids stand under more than one shard key and would become one row: \["t0007",null\].*Nothing was changed/,
+        /ids stand under more than one shard key and would become one row: \(not shown\)\. Nothing was changed.*--ids/,
       );
       expect(await namespace.contents("things")).toEqual(before);
       expect(await namespace.live()).toEqual({ layout, epoch });
@@ -98,7 +98,7 @@ describe("rows without the shard key", { timeout: 60_000 }, () => {
       namespace.toHash("data.country", 2, { allowMissingKey: false }),
     );
     expect(message).toContain(
-      `Row ["lost",null] of table 'things' has no shard key, and policy.onMissingKey is reject`,
+      `Row (not shown) of table 'things' has no shard key, and policy.onMissingKey is reject`,
     );
     expect((await namespace.live()).epoch).toBe(0);
     expect(await namespace.contents("things")).toHaveLength(21);
@@ -116,7 +116,7 @@ describe("rows without the shard key", { timeout: 60_000 }, () => {
       namespace.toHash("data.country", 2, { allowMissingKey: false }),
     );
     expect(wrote.done).toBe(true);
-    expect(message).toContain(`Row ["late",null] of table 'things' has no shard key`);
+    expect(message).toContain(`Row (not shown) of table 'things' has no shard key`);
     expect(await namespace.contents("things")).toHaveLength(21);
   });
 });

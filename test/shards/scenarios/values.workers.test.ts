@@ -198,7 +198,7 @@ describe("awkward values", { timeout: 60_000 }, () => {
     // text '1.0' another.
     const dealt = roundRobinLayout("region", 0, shardNames(namespace.name, 0, 3));
     expect(await refusal(() => namespace.run("shard", dealt))).toContain(
-      'have one id in the directory, which takes ids as text: ["",1], ["",null]',
+      "have one id in the directory, which takes ids as text: (not shown)",
     );
     await namespace.sql(
       namespace.name,
