@@ -27,15 +27,23 @@ interface Sent {
   readonly authorization: string | null;
 }
 
-/** `shardctl plan` in a repository with this config; every request answers 503. */
+/** `shardctl plan` in a repository with this config; every request answers 403. */
 async function planWith(
   config: string,
+  env: Readonly<Record<string, string>>,
+  options: { readonly argv?: readonly string[]; readonly typed?: string } = {},
+): Promise<{ readonly run: CliRun; readonly sent: readonly Sent[] }> {
+  return planIn({ "shardctl.yaml": config }, env, options);
+}
+
+async function planIn(
+  files: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string>>,
   { argv = [], typed }: { readonly argv?: readonly string[]; readonly typed?: string } = {},
 ): Promise<{ readonly run: CliRun; readonly sent: readonly Sent[] }> {
   await using project = await temporaryProject({
     "manifests/orders.yaml": MANIFEST,
-    "shardctl.yaml": config,
+    ...files,
   });
   const sent: Sent[] = [];
   const run = await runInProcess(["plan", ...argv], {
@@ -114,6 +122,35 @@ describe("a config of a repository", () => {
     const { sent } = await planWith(configOf(ENDPOINT), {});
     expect(tokensOf(sent)).toEqual([null]);
   });
+});
+
+describe("a note of `shardctl dev` that is committed", () => {
+  const noteOf = (endpoint: string) => ({
+    ".shardctl/dev/runtime.json": JSON.stringify({ endpoint, pid: 1 }),
+  });
+  const withConfig = { "shardctl.yaml": "apiVersion: shardctl.dev/v1\nkind: Config\n" };
+  const env = { SHARDCTL_TOKEN: "secret" };
+
+  it.each([
+    ["without a config", {}, ENDPOINT],
+    ["with a config", withConfig, ENDPOINT],
+    ["a name that begins like this machine's", {}, "https://localhost.example.test"],
+    ["a user name like this machine's", {}, "https://127.0.0.1@example.test"],
+    ["no URL", {}, "example.test"],
+  ])("leads nowhere but to this machine: %s", async (_name, config, endpoint) => {
+    const { run, sent } = await planIn({ ...config, ...noteOf(endpoint) }, env);
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain("No reconciler is configured");
+    expect(sent).toEqual([]);
+  });
+
+  it.each(["http://127.0.0.1:8787", "http://localhost:8787", "http://[::1]:8787"])(
+    "leads to this machine: %s",
+    async (endpoint) => {
+      const { sent } = await planIn(noteOf(endpoint), env);
+      expect(sent[0]?.url).toContain(endpoint);
+    },
+  );
 });
 
 describe("an endpoint by http", () => {
