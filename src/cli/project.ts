@@ -21,7 +21,7 @@ import { leadsOutside } from "./repository-bounds.ts";
 export const CONFIG_NAME = "shardctl.yaml";
 
 const DEFAULT_MANIFESTS = "manifests";
-const DEFAULT_TOKEN_VARIABLE = "SHARDCTL_TOKEN";
+export const DEFAULT_TOKEN_VARIABLE = "SHARDCTL_TOKEN";
 const FOLDERS_UP_MAX = 64;
 
 export interface Project {

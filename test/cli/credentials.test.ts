@@ -103,9 +103,46 @@ describe("a config of a repository", () => {
     const other = await planWith(configOf(`${ENDPOINT}.evil.test`), env);
     expect(other.sent).toEqual([]);
     const file = join(home.path, ".config", "shardctl", "endpoints.json");
-    expect(JSON.parse(await readFile(file, "utf8"))).toEqual([ENDPOINT]);
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual([
+      { endpoint: ENDPOINT, variable: "SHARDCTL_TOKEN" },
+    ]);
     await writeFile(file, "{ broken");
     expect((await planWith(configOf(ENDPOINT), env)).sent).toEqual([]);
+  });
+
+  it("gets the confirmed token and no other, whatever a later change of it names", async () => {
+    await using home = await temporaryFolder();
+    const env = {
+      SHARDCTL_TOKEN: "default",
+      SHARDCTL_TOKEN_STAGING: "staging",
+      SHARDCTL_TOKEN_PROD: "prod",
+      HOME: home.path,
+    };
+    const staging = configOf(ENDPOINT, "SHARDCTL_TOKEN_STAGING");
+    await planWith(staging, env, { typed: "yes\n" });
+    for (const other of ["SHARDCTL_TOKEN_PROD", "SHARDCTL_TOKEN"]) {
+      const { run, sent } = await planWith(configOf(ENDPOINT, other), env);
+      expect(run.stderr).toContain(`not been confirmed yet as a place for ${other}`);
+      expect(sent).toEqual([]);
+    }
+    await planWith(configOf(ENDPOINT, "SHARDCTL_TOKEN_PROD"), env, { typed: "yes\n" });
+    expect(tokensOf((await planWith(staging, env)).sent)).toEqual(["Bearer staging"]);
+  });
+
+  it("gets no token for a list that does not say which", async () => {
+    await using home = await temporaryFolder();
+    await mkdir(join(home.path, ".config", "shardctl"), { recursive: true });
+    const file = join(home.path, ".config", "shardctl", "endpoints.json");
+    await writeFile(file, JSON.stringify([ENDPOINT, null, { endpoint: ENDPOINT }]));
+    const env = { SHARDCTL_TOKEN: "secret", HOME: home.path };
+    expect((await planWith(configOf(ENDPOINT), env)).sent).toEqual([]);
+  });
+
+  it("gets the default token alone for a variable of the machine", async () => {
+    const env = { SHARDCTL_TOKEN_PROD: "prod", SHARDCTL_TRUSTED_ENDPOINTS: ENDPOINT };
+    const { run, sent } = await planWith(configOf(ENDPOINT, "SHARDCTL_TOKEN_PROD"), env);
+    expect(run.stderr).toContain("set SHARDCTL_TOKEN and name the endpoint");
+    expect(sent).toEqual([]);
   });
 
   it.each([
