@@ -4,6 +4,7 @@
  */
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
+import { isLoopback } from "./loopback.ts";
 import { CONFIG_NAME, type Project } from "./project.ts";
 import type { Session } from "./session.ts";
 import { requireTrust } from "./trusted-endpoints.ts";
@@ -80,9 +81,4 @@ function readEndpoint(text: string): CliResult<string> {
     );
   }
   return { ok: true, value: url.origin + url.pathname.replace(/\/+$/, "") };
-}
-
-function isLoopback(endpoint: string): boolean {
-  const { hostname } = new URL(endpoint);
-  return hostname === "127.0.0.1" || hostname === "localhost" || hostname === "[::1]";
 }

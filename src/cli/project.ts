@@ -21,7 +21,7 @@ import { leadsOutside } from "./repository-bounds.ts";
 export const CONFIG_NAME = "shardctl.yaml";
 
 const DEFAULT_MANIFESTS = "manifests";
-const DEFAULT_TOKEN_VARIABLE = "SHARDCTL_TOKEN";
+export const DEFAULT_TOKEN_VARIABLE = "SHARDCTL_TOKEN";
 const FOLDERS_UP_MAX = 64;
 
 export interface Project {
@@ -76,6 +76,7 @@ export async function loadProject(host: Host, options: CommonOptions): Promise<C
 }
 
 async function withoutConfig(host: Host, options: CommonOptions): Promise<CliResult<Project>> {
+  const given = givenEndpoint(host, options);
   return {
     ok: true,
     value: {
@@ -83,8 +84,9 @@ async function withoutConfig(host: Host, options: CommonOptions): Promise<CliRes
       environment: options.environment ?? DEFAULT_ENVIRONMENT,
       manifests: [DEFAULT_MANIFESTS],
       knownEnvironments: null,
-      endpoint: givenEndpoint(host, options),
-      isEndpointOfRepository: false,
+      endpoint: given,
+      // Without one, the note of a `shardctl dev` names it, which lies in the repository, too.
+      isEndpointOfRepository: given === null,
       tokenVariable: DEFAULT_TOKEN_VARIABLE,
       runtime: await readRuntime(host.cwd),
     },

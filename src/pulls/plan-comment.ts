@@ -6,6 +6,7 @@
  * will happen next and what a person can do, stays under GitHub's limit, and holds no row values
  * and no text that was not escaped. Markers are the poster's business.
  */
+import type { Applies } from "../github/settings.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatCount } from "../model/figures.ts";
 import type { Guard, Plan } from "../model/plan.ts";
@@ -50,6 +51,8 @@ export interface CommentContext {
   readonly environment: string;
   /** The commit that the comment is about. */
   readonly headSha: string;
+  /** The mode of the Worker that comments; absent where the commenter does not know it. */
+  readonly applies?: Applies;
   /** A page with more, such as the workflow run. */
   readonly url: string | null;
   /** Milliseconds since the Unix epoch. */
@@ -112,7 +115,7 @@ function planOf(plan: Plan, lengthMax = MARKDOWN_LENGTH_MAX): string {
   }).trimEnd();
 }
 
-function afterPlan(plan: Plan, { environment }: CommentContext): string {
+function afterPlan(plan: Plan, { environment, applies }: CommentContext): string {
   const where = codeMarkdown(shorten(environment, ENVIRONMENT_LENGTH_MAX));
   const hard = plan.blocks.filter(({ overridable }) => !overridable);
   if (hard.length > 0)
@@ -121,7 +124,11 @@ function afterPlan(plan: Plan, { environment }: CommentContext): string {
   if (plan.blocks.length > 0) {
     return `Merging applies nothing to ${where} as long as a guard blocks the plan. Resolve it, or release exactly this plan after the merge:\n\n${releaseCommand(plan)}`;
   }
-  return `Merging applies exactly this plan to ${where}, or nothing if live has changed by then.`;
+  const applier =
+    applies === "workflow"
+      ? "Merging alone applies nothing. After the merge, the workflow's apply job applies"
+      : "Merging applies";
+  return `${applier} exactly this plan to ${where}, or nothing if live has changed by then.`;
 }
 
 function explainStale({

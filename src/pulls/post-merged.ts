@@ -4,6 +4,7 @@
  * | each reviewed change is now            | then                                                               |
  * |----------------------------------------|--------------------------------------------------------------------|
  * | in sync                                | nothing is left to say: forgotten                                  |
+ * | not known: a block stands in its place | looked at again later: what is hidden may still be to do           |
  * | pending, exactly and as much as shown  | the tick or the workflow applies it: looked at again later         |
  * | pending otherwise, or was never shown  | the current plan is posted, says what moved, and can be released   |
  *
@@ -13,6 +14,7 @@
 import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
+import type { DesiredState } from "../model/spec.ts";
 import { explainMoved, type ShownFigures } from "../model/count-moved.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
@@ -43,17 +45,19 @@ export async function postMerged(
   if (!current.ok) return current;
   // Manifests that do not parse are the tick's to tell: nothing is applied anywhere until they do.
   if (current.value === null) return success(waitFor(parts, posted));
-  const plan = current.value;
-  const left = await findLeft(parts, pull, plan, reviewed);
-  if (!left.ok) return left;
-  if (left.value.length === 0) {
+  const { plan } = current.value;
+  const own = await findOwn(parts, pull, current.value.desired, reviewed);
+  if (!own.ok) return own;
+  const left = plan.changes.filter(({ namespace }) => own.value.has(namespace));
+  if (left.length === 0) {
+    if (hidesSome(plan, own.value)) return success(waitFor(parts, posted));
     pulls.forget(pull.number);
     return success("settled");
   }
   const shown = review === null ? null : reviewsStore.figures({ ...review, environment });
   const isAsShown =
     reviewed !== null &&
-    left.value.every((change) => isSame(change, reviewed) && !isMoved(change, shown));
+    left.every((change) => isSame(change, reviewed) && !isMoved(change, shown));
   const digest = `${MERGED}${plan.fingerprint}`;
   if (isAsShown || posted.posted === digest)
     return success(waitFor(parts, { ...posted, posted: isAsShown ? MERGED : digest }));
@@ -81,11 +85,16 @@ function waitFor({ pulls, now }: PullParts, posted: PostedPull): MergedOutcome {
   return "pending";
 }
 
+interface PlannedBranch {
+  readonly desired: DesiredState;
+  readonly plan: Plan;
+}
+
 /** The plan of the default branch as it is now; null when its manifests have errors. */
 async function planBranch(
   parts: PullParts,
   reviewed: Plan | null,
-): Promise<GithubResult<Plan | null>> {
+): Promise<GithubResult<PlannedBranch | null>> {
   const { github, settings, blobs, live, coordinator, readSet } = parts;
   const read = await readBranchManifests(github, settings, blobs);
   if (!read.ok) return read;
@@ -93,30 +102,38 @@ async function planBranch(
   const { files, commit } = read.value;
   const { desired } = await readSet({ files, config: null, environment, commit });
   if (desired === null) return success(null);
-  return success(
-    (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null, true, true))
-      .plan,
-  );
+  const basis = reviewed?.fingerprint ?? null;
+  const { plan } = await makePlan({ live, coordinator }, desired, basis, true, true);
+  return success({ desired, plan });
 }
 
 /**
- * The current changes that are this pull request's: those of the namespaces that it has shown, else
- * of the files that it touches.
+ * The namespaces that are this pull request's: those whose changes it has shown, else those of the
+ * files that it touches.
  */
-async function findLeft(
+async function findOwn(
   { github }: PullParts,
   pull: Pull,
-  plan: Plan,
+  desired: DesiredState,
   reviewed: Plan | null,
-): Promise<GithubResult<readonly Change[]>> {
-  if (reviewed !== null) {
-    const own = new Set(reviewed.changes.map(({ namespace }) => namespace));
-    return success(plan.changes.filter(({ namespace }) => own.has(namespace)));
-  }
+): Promise<GithubResult<ReadonlySet<string>>> {
+  if (reviewed !== null)
+    return success(new Set(reviewed.changes.map(({ namespace }) => namespace)));
   const touched = await github.pullFiles(pull.number);
   if (!touched.ok) return touched;
   const { paths, isComplete } = touched.value;
-  return success(plan.changes.filter(({ source }) => !isComplete || paths.includes(source.file)));
+  const touching = desired.namespaces.filter(
+    ({ source }) => !isComplete || paths.includes(source.file),
+  );
+  return success(new Set(touching.map(({ name }) => name)));
+}
+
+/** True when a block stands where one of these namespaces would have a change or be in sync. */
+function hidesSome({ blocks, changes }: Plan, own: ReadonlySet<string>): boolean {
+  return blocks.some(
+    ({ namespace: name }) =>
+      name !== null && own.has(name) && !changes.some(({ namespace }) => namespace === name),
+  );
 }
 
 function isMoved(change: Change, shown: ShownFigures | null): boolean {

@@ -16,12 +16,13 @@ export function postComment(
   state: CommentState,
   createIfAbsent = true,
 ): Promise<GithubResult<CommentOutcome>> {
-  const { environment } = settings;
+  const { environment, applies } = settings;
+  const { headSha } = pull;
   return upsertComment(github, {
     pull: pull.number,
     marker: planMarker(environment),
-    headSha: pull.headSha,
-    body: renderComment(state, { environment, headSha: pull.headSha, url: null, now: now() }),
+    headSha,
+    body: renderComment(state, { environment, headSha, applies, url: null, now: now() }),
     createIfAbsent,
   });
 }

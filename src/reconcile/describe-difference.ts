@@ -2,7 +2,7 @@
  * Describes the drift that people see while a pending change is not made: why not, and what to do
  * about it. The last column of the table in judge.ts.
  */
-import { type Case, isMadeByStranger, isNew, type Verdict } from "./judge.ts";
+import { AWAITS_WORKFLOW, type Case, isMadeByStranger, isNew, type Verdict } from "./judge.ts";
 import { RUN_FAILURES_MAX } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
@@ -20,6 +20,7 @@ export function describeDifference(one: Case): FoundDrift | null {
   }
   const isBlocked = findObjection(verdict) !== null;
   if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
+  if (isForgotten(verdict)) return { ...specDrift(one), remedy: remedyFor(one) };
   // A change that is on its way, or waits for its moment, is no drift.
   if (isReviewed && !isBlocked) return null;
   if (approval.kind === "unknown" || approval.kind === "leftUndone") return null;
@@ -45,25 +46,37 @@ function findObjection(verdict: Verdict): string | null {
   return verdict.reason === "Blocked" || verdict.reason === "CountsMoved" ? verdict.message : null;
 }
 
-function specDrift({ state, pending, blocks, verdict }: Case): Omit<FoundDrift, "remedy"> {
-  const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
-  const why = isNew(state, pending)
-    ? guards !== ""
-      ? `blocked by ${guards}`
-      : findObjection(verdict) !== null
-        ? "its counts have moved since the review"
-        : "merged, but not reviewed"
-    : "live was changed";
+/** True for a reviewed change whose apply job should have come long ago. */
+function isForgotten(verdict: Verdict): boolean {
+  return (
+    verdict.kind === "hold" && verdict.type === "Stalled" && verdict.reason === AWAITS_WORKFLOW
+  );
+}
+
+function specDrift(one: Case): Omit<FoundDrift, "remedy"> {
+  const { pending } = one;
   return {
     kind: "spec",
-    reason: `${pending.kind}: ${pending.reason} (${why})`,
+    reason: `${pending.kind}: ${pending.reason} (${whyLeft(one)})`,
     detail: null,
   };
+}
+
+function whyLeft({ state, pending, blocks, verdict }: Case): string {
+  if (isForgotten(verdict)) return "merged, no apply job has come";
+  if (!isNew(state, pending)) return "live was changed";
+  const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
+  if (guards !== "") return `blocked by ${guards}`;
+  return findObjection(verdict) === null
+    ? "merged, but not reviewed"
+    : "its counts have moved since the review";
 }
 
 function remedyFor({ state, pending, approval, spec, verdict }: Case): string {
   const objection = findObjection(verdict);
   if (objection !== null) return `${objection}.`;
+  if (isForgotten(verdict))
+    return 'Rerun the apply workflow, or run `shardctl apply`, or set github.apply to "worker".';
   if (approval.kind === "heals") {
     return verdict.kind === "apply"
       ? "It is being corrected."

@@ -9,7 +9,7 @@
  * | a run that nobody here knows made live so                   | hold RunUnknown        | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
- * | it is the workflow's to apply, and no apply job has asked    | hold AwaitsWorkflow    |                        |
+ * | it is the workflow's to apply, and no apply job has asked    | hold AwaitsWorkflow    | after an hour: spec    |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
  * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
  * | its counts have moved since they were shown                 | hold CountsMoved       | spec, skew             |
@@ -84,6 +84,8 @@ export interface Circumstances {
   readonly isInRival: boolean;
 }
 
+export const AWAITS_WORKFLOW = "AwaitsWorkflow";
+
 /** A case that nobody has judged yet: where that fails, it stays so. */
 export function openCase(state: NamespaceState, spec: NamespaceSpec, pending: PendingChange): Case {
   return {
@@ -125,7 +127,7 @@ export function judgeChange(one: Case, circumstances: Circumstances): Verdict {
 
 function judgeRight(
   { state, spec, pending, approval, blocks }: Case,
-  { applies }: Circumstances,
+  { applies, now }: Circumstances,
 ): Verdict | null {
   switch (approval.kind) {
     case "unknown":
@@ -161,11 +163,7 @@ function judgeRight(
     case "heals":
     case "reviewed":
       if (approval.kind === "reviewed" && applies === "workflow" && !approval.isOrdered)
-        return hold(
-          "Reconciling",
-          "AwaitsWorkflow",
-          `${changeText(pending)} waits for the apply job of pull request #${approval.pull}: this Worker leaves it to the workflow`,
-        );
+        return awaitWorkflow(state, pending, approval.pull, now);
       if (approval.kind === "heals" && !isConfirmed(state, pending))
         return hold(
           "Reconciling",
@@ -182,6 +180,25 @@ function judgeRight(
     default:
       return assertNever(approval);
   }
+}
+
+/** How long an apply job may take to come, before a person is told that none has. */
+const JOB_AWAITED_MS = 3_600_000;
+
+/** The condition knows since when: type and reason have been the same since the first look. */
+function awaitWorkflow(
+  { condition }: NamespaceState,
+  pending: PendingChange,
+  pull: number,
+  now: number,
+): Verdict {
+  const isLate =
+    condition.reason === AWAITS_WORKFLOW &&
+    (condition.type === "Stalled" || now - condition.since >= JOB_AWAITED_MS);
+  const what = `${changeText(pending)} waits for the apply job of pull request #${pull}`;
+  return isLate
+    ? hold("Stalled", AWAITS_WORKFLOW, `${what}, and none has come for an hour`)
+    : hold("Reconciling", AWAITS_WORKFLOW, `${what}: this Worker leaves it to the workflow`);
 }
 
 function judgeCounts(pending: PendingChange, approval: Approval): Verdict | null {

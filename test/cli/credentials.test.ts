@@ -27,15 +27,23 @@ interface Sent {
   readonly authorization: string | null;
 }
 
-/** `shardctl plan` in a repository with this config; every request answers 503. */
+/** `shardctl plan` in a repository with this config; every request answers 403. */
 async function planWith(
   config: string,
+  env: Readonly<Record<string, string>>,
+  options: { readonly argv?: readonly string[]; readonly typed?: string } = {},
+): Promise<{ readonly run: CliRun; readonly sent: readonly Sent[] }> {
+  return planIn({ "shardctl.yaml": config }, env, options);
+}
+
+async function planIn(
+  files: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string>>,
   { argv = [], typed }: { readonly argv?: readonly string[]; readonly typed?: string } = {},
 ): Promise<{ readonly run: CliRun; readonly sent: readonly Sent[] }> {
   await using project = await temporaryProject({
     "manifests/orders.yaml": MANIFEST,
-    "shardctl.yaml": config,
+    ...files,
   });
   const sent: Sent[] = [];
   const run = await runInProcess(["plan", ...argv], {
@@ -95,9 +103,46 @@ describe("a config of a repository", () => {
     const other = await planWith(configOf(`${ENDPOINT}.evil.test`), env);
     expect(other.sent).toEqual([]);
     const file = join(home.path, ".config", "shardctl", "endpoints.json");
-    expect(JSON.parse(await readFile(file, "utf8"))).toEqual([ENDPOINT]);
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual([
+      { endpoint: ENDPOINT, variable: "SHARDCTL_TOKEN" },
+    ]);
     await writeFile(file, "{ broken");
     expect((await planWith(configOf(ENDPOINT), env)).sent).toEqual([]);
+  });
+
+  it("gets the confirmed token and no other, whatever a later change of it names", async () => {
+    await using home = await temporaryFolder();
+    const env = {
+      SHARDCTL_TOKEN: "default",
+      SHARDCTL_TOKEN_STAGING: "staging",
+      SHARDCTL_TOKEN_PROD: "prod",
+      HOME: home.path,
+    };
+    const staging = configOf(ENDPOINT, "SHARDCTL_TOKEN_STAGING");
+    await planWith(staging, env, { typed: "yes\n" });
+    for (const other of ["SHARDCTL_TOKEN_PROD", "SHARDCTL_TOKEN"]) {
+      const { run, sent } = await planWith(configOf(ENDPOINT, other), env);
+      expect(run.stderr).toContain(`not been confirmed yet as a place for ${other}`);
+      expect(sent).toEqual([]);
+    }
+    await planWith(configOf(ENDPOINT, "SHARDCTL_TOKEN_PROD"), env, { typed: "yes\n" });
+    expect(tokensOf((await planWith(staging, env)).sent)).toEqual(["Bearer staging"]);
+  });
+
+  it("gets no token for a list that does not say which", async () => {
+    await using home = await temporaryFolder();
+    await mkdir(join(home.path, ".config", "shardctl"), { recursive: true });
+    const file = join(home.path, ".config", "shardctl", "endpoints.json");
+    await writeFile(file, JSON.stringify([ENDPOINT, null, { endpoint: ENDPOINT }]));
+    const env = { SHARDCTL_TOKEN: "secret", HOME: home.path };
+    expect((await planWith(configOf(ENDPOINT), env)).sent).toEqual([]);
+  });
+
+  it("gets the default token alone for a variable of the machine", async () => {
+    const env = { SHARDCTL_TOKEN_PROD: "prod", SHARDCTL_TRUSTED_ENDPOINTS: ENDPOINT };
+    const { run, sent } = await planWith(configOf(ENDPOINT, "SHARDCTL_TOKEN_PROD"), env);
+    expect(run.stderr).toContain("set SHARDCTL_TOKEN and name the endpoint");
+    expect(sent).toEqual([]);
   });
 
   it.each([
@@ -114,6 +159,35 @@ describe("a config of a repository", () => {
     const { sent } = await planWith(configOf(ENDPOINT), {});
     expect(tokensOf(sent)).toEqual([null]);
   });
+});
+
+describe("a note of `shardctl dev` that is committed", () => {
+  const noteOf = (endpoint: string) => ({
+    ".shardctl/dev/runtime.json": JSON.stringify({ endpoint, pid: 1 }),
+  });
+  const withConfig = { "shardctl.yaml": "apiVersion: shardctl.dev/v1\nkind: Config\n" };
+  const env = { SHARDCTL_TOKEN: "secret" };
+
+  it.each([
+    ["without a config", {}, ENDPOINT],
+    ["with a config", withConfig, ENDPOINT],
+    ["a name that begins like this machine's", {}, "https://localhost.example.test"],
+    ["a user name like this machine's", {}, "https://127.0.0.1@example.test"],
+    ["no URL", {}, "example.test"],
+  ])("leads nowhere but to this machine: %s", async (_name, config, endpoint) => {
+    const { run, sent } = await planIn({ ...config, ...noteOf(endpoint) }, env);
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain("No reconciler is configured");
+    expect(sent).toEqual([]);
+  });
+
+  it.each(["http://127.0.0.1:8787", "http://localhost:8787", "http://[::1]:8787"])(
+    "leads to this machine: %s",
+    async (endpoint) => {
+      const { sent } = await planIn(noteOf(endpoint), env);
+      expect(sent[0]?.url).toContain(endpoint);
+    },
+  );
 });
 
 describe("an endpoint by http", () => {

@@ -3,8 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { Run, RunAction } from "../../src/model/api.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { type CommentState, renderComment } from "../../src/pulls/plan-comment.ts";
+import { postComment } from "../../src/pulls/post-state.ts";
+import type { PullParts } from "../../src/pulls/pull-parts.ts";
 import { describePlanDifference } from "../../src/render/plan-difference.ts";
 import { operationOf } from "../cli/support/states.ts";
+import { MemoryGithub } from "../support/memory-github.ts";
 import { blockedPlan, emptyPlan, everyKindPlan, hugePlan } from "../support/plans.ts";
 
 const NOW = Date.UTC(2026, 2, 1, 12, 0, 0);
@@ -137,6 +140,29 @@ describe("a comment", () => {
       `../golden/render/pull-request/comment-${name}.md`,
     );
   });
+
+  it.each([
+    { applies: "workflow", says: "the workflow's apply job applies exactly this plan to" },
+    { applies: "worker", says: "Merging applies exactly this plan to" },
+  ] as const)(
+    "promises what a merge does where the $applies applies",
+    async ({ applies, says }) => {
+      const github = new MemoryGithub();
+      const { headSha } = github.openPull(7, { files: {} });
+      const pull = await github.pull(7);
+      if (!pull.ok) throw new Error("no pull request");
+      const settings = { environment: "production", applies } as PullParts["settings"];
+      const plan = { ...(await everyKindPlan()), blocks: [] };
+      await postComment({ github, settings, now: () => NOW }, pull.value, {
+        kind: "planned",
+        plan,
+      });
+      const [comment] = github.comments;
+      expect(comment?.body).toContain(headSha.slice(0, 7));
+      expect(comment?.body).toContain(says);
+      expect(comment?.body.includes("Merging applies")).toBe(applies === "worker");
+    },
+  );
 
   it("fits GitHub's limit with 2,000 changed namespaces, in each state that shows a plan", async () => {
     const plan = await hugePlan(2000);

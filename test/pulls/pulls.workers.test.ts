@@ -10,6 +10,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Problem, Run } from "../../src/model/api.ts";
 import type { Guard } from "../../src/model/plan.ts";
 import type { ReviewList } from "../../src/model/review.ts";
+import type { LiveFailure } from "../../src/model/live.ts";
 import type { GithubFailure } from "../../src/github/port.ts";
 import { headMarker, planMarker } from "../../src/github/markers.ts";
 import { answerMarker } from "../../src/pulls/answer-command.ts";
@@ -146,6 +147,8 @@ const DOWN: GithubFailure = {
   message: "GitHub did not answer",
   retryAt: null,
 };
+
+const SILENT: LiveFailure = { kind: "unreachable", message: "no answer" };
 
 afterEach(() => {
   github.failing.clear();
@@ -451,6 +454,25 @@ describe("after the merge", () => {
     await settle();
     expect(bodiesOf(71)[0]).toContain("Applied.");
     github.pushMain({ "manifests/m1-orders.yaml": null });
+  });
+
+  it.each([
+    { why: "unreachable", pull: 74, name: "m4-orders", isFork: false },
+    { why: "unreachable, and shown by nobody", pull: 75, name: "m5-orders", isFork: true },
+  ])("is not over while its namespace cannot be read: $why", async ({ pull, name, isFork }) => {
+    openPull(pull, name, manifest(name), isFork);
+    await see(pull);
+    const before = bodiesOf(pull);
+    github.mergePull(pull);
+    await controlsOf(name).breakCalls(SILENT, 1000);
+    await see(pull);
+    expect(bodiesOf(pull)).toEqual(before);
+    await controlsOf(name).breakCalls(SILENT, 0);
+    await controlsOf(name).edit({ epoch: 5 });
+    await work({ kind: "scan", all: true });
+    expect(bodiesOf(pull)[0]).toContain("Merged, but not applied");
+    expect(bodiesOf(pull)[0]).toContain("/shardctl apply ");
+    github.pushMain({ [`manifests/${name}.yaml`]: null });
   });
 
   it("a plan whose counts have moved since is told again, and waits for a release", async () => {

@@ -129,6 +129,34 @@ describe("where the workflow applies, the tick", () => {
     expect(await world.drifts()).toEqual([]);
   });
 
+  it("tells after an hour that no apply job has come, until one comes", async () => {
+    const world = await merged();
+    await world.tick(59);
+    expect(world.condition("orders")).toMatchObject({ type: "Reconciling" });
+    await world.tick(5);
+    for (const ticks of [1, 30]) {
+      await world.tick(ticks);
+      expect(world.condition("orders")).toMatchObject({
+        type: "Stalled",
+        reason: "AwaitsWorkflow",
+        message: expect.stringContaining("none has come"),
+      });
+      expect((await world.report()).drifts).toMatchObject([
+        {
+          kind: "spec",
+          state: "open",
+          reason: expect.stringContaining("merged, no apply job has come"),
+          remedy: expect.stringContaining("Rerun the apply workflow"),
+        },
+      ]);
+    }
+    expect(world.startedRuns()).toEqual([]);
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(3);
+    expect(await world.membersOf("orders")).toBe(6);
+    expect(await world.drifts()).toEqual([]);
+  });
+
   it("starts what an apply job was given and had to leave waiting", async () => {
     const world = await merged();
     world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));

@@ -5,6 +5,8 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { isLoopback } from "../loopback.ts";
+
 export interface DevRuntime {
   readonly endpoint: string;
   readonly pid: number;
@@ -31,14 +33,18 @@ export async function removeRuntime(projectFolder: string, pid: number): Promise
   await rm(runtimePath(projectFolder), { force: true });
 }
 
-/** The note, or null when there is none. */
+/**
+ * The note, or null when there is none. `shardctl dev` listens on this machine only: a note of
+ * another address is not its own, but came with the repository, and is not followed.
+ */
 export async function readRuntime(projectFolder: string): Promise<DevRuntime | null> {
   try {
     const note = JSON.parse(
       await readFile(runtimePath(projectFolder), "utf8"),
     ) as Partial<DevRuntime>;
     const { endpoint, pid } = note;
-    return typeof endpoint === "string" && typeof pid === "number" ? { endpoint, pid } : null;
+    if (typeof endpoint !== "string" || typeof pid !== "number") return null;
+    return isLoopback(endpoint) ? { endpoint, pid } : null;
   } catch (error) {
     // No note, or one that was half written when its process was killed: nothing is known to run.
     if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError)
