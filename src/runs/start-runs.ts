@@ -50,12 +50,18 @@ export interface CheckedOrder {
 /** The calls that begin a run. */
 export interface StartCalls {
   /**
-   * Says what `start` would say now, before guards and live are asked. A reviewed plan counts as
-   * ordered from now on: what it has to wait for, the tick waits for too.
+   * Says what `start` would say now, before guards and live are asked. A reviewed plan that a rival
+   * keeps waiting is ordered: the tick waits for the rival, too.
    *
    * @param namespaces those that the order's plan changes.
    */
   check(order: ApplyOrder, namespaces: readonly string[]): Result<CheckedOrder, StartRunFailure>;
+  /**
+   * Takes note that an apply job of a reviewed plan has come, and that only time keeps it from
+   * starting: the tick starts it then. One that was refused for anything else is never noted, since
+   * a later release would let it start without a job. Without a review it does nothing.
+   */
+  putOff(order: ApplyOrder): void;
   /**
    * @param judgedAt when `judge-start.ts` let all of the plan's changes through, in milliseconds
    * since the Unix epoch.
@@ -108,6 +114,8 @@ export class RunStarts implements StartCalls {
     if (!overrides.ok) return overrides;
     const now = Date.now();
     const rival = this.#findRival(claimOf(plan), now);
+    // It has passed everything: what its run leaves undone, the tick tries again.
+    this.#noteOrder(order, plan.environment);
     if (rival)
       return rival.fingerprint === fingerprint
         ? success(rival)
@@ -150,11 +158,21 @@ export class RunStarts implements StartCalls {
     if (environment === null) return failure({ kind: "unknownPlan" });
     const overrides = this.#judgeReview(order, environment);
     if (!overrides.ok) return overrides;
-    const pull = order.origin?.pull ?? null;
-    if (order.needsReview && pull !== null)
-      this.#parts.reviews.order({ environment, pull, fingerprint });
     const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
+    if (rival) this.#noteOrder(order, environment);
     return success({ overrides: overrides.value, rival, shown: this.#shownTo(order, environment) });
+  }
+
+  putOff(order: ApplyOrder): void {
+    const environment = this.#parts.plans.environmentOf(order.fingerprint);
+    // The review is asked again: it may no longer stand.
+    if (environment !== null && this.#judgeReview(order, environment).ok)
+      this.#noteOrder(order, environment);
+  }
+
+  #noteOrder({ fingerprint, origin, needsReview }: ApplyOrder, environment: string): void {
+    const pull = origin?.pull ?? null;
+    if (needsReview && pull !== null) this.#parts.reviews.order({ environment, pull, fingerprint });
   }
 
   #shownTo(
