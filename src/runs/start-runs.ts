@@ -15,7 +15,7 @@ import type { DesiredState } from "../model/spec.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
-import type { ShownFigures } from "../model/count-moved.ts";
+import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
 import { COUNT_AGE_MAX_MS } from "./judge-start.ts";
 import { checkReview } from "../reviews/check-review.ts";
 import type { RunBook } from "./run-book.ts";
@@ -77,6 +77,8 @@ export interface NewRun {
   readonly desired: DesiredState;
   readonly overrides: readonly Guard[];
   readonly origin: RunOrigin;
+  /** The counts of its changes that were reviewed, as they were shown; a heal has none. */
+  readonly shown: ShownFigures;
   /** When its changes were judged, as for `start`. */
   readonly judgedAt: number;
 }
@@ -104,6 +106,15 @@ export class RunStarts implements StartCalls {
   }
 
   start(order: ApplyOrder, judgedAt: number): Result<Run, StartRunFailure> {
+    return this.#start(order, judgedAt, null);
+  }
+
+  /** @param own for reconciliation's, with the counts that its changes were shown with. */
+  #start(
+    order: ApplyOrder,
+    judgedAt: number,
+    own: Pick<NewRun, "shown"> | null,
+  ): Result<Run, StartRunFailure> {
     const { fingerprint, requestedBy, origin } = order;
     if (Math.abs(Date.now() - judgedAt) > COUNT_AGE_MAX_MS)
       throw new Error(`Plan ${fingerprint} was not judged before its start`);
@@ -129,6 +140,10 @@ export class RunStarts implements StartCalls {
       overrides: overrides.value,
       origin,
       leaseToken,
+      shown:
+        own === null
+          ? (this.#shownTo(order, plan.environment) ?? figuresOf(plan.changes))
+          : own.shown,
       now,
     });
     if (requestedBy !== RECONCILER) store.rememberApplied(plan.environment, fingerprint);
@@ -137,12 +152,12 @@ export class RunStarts implements StartCalls {
   }
 
   /** A run for reconciliation, which has judged reviews and guards itself. */
-  startOwn({ plan, desired, overrides, origin, judgedAt }: NewRun): Result<Run, string> {
+  startOwn({ plan, desired, overrides, origin, shown, judgedAt }: NewRun): Result<Run, string> {
     const { fingerprint } = plan;
     this.#parts.plans.putOwn(plan, desired, RECONCILER);
     const requestedBy = RECONCILER;
     const order = { fingerprint, overrides, requestedBy, origin, needsReview: false };
-    const started = this.start(order, judgedAt);
+    const started = this.#start(order, judgedAt, { shown });
     return started.ok
       ? started
       : failure(

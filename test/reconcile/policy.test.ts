@@ -134,6 +134,10 @@ describe("where the workflow applies, the tick", () => {
     world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
     await world.tick(3);
     expect(await world.membersOf("orders")).toBe(6);
+    const change = world.reviewed[0]?.plan.changes[0];
+    expect([...world.runs.values()][0]?.record.shown).toEqual({
+      orders: { rowsMoved: change?.rowsMoved, bytesMoved: change?.bytesMoved },
+    });
   });
 
   it("heals what the manifest allows, back to what was reviewed", async () => {
@@ -141,6 +145,7 @@ describe("where the workflow applies, the tick", () => {
     world.applies = "workflow";
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(4);
+    expect([...world.runs.values()][0]?.record.shown).toEqual({});
   });
 
   it("resumes what runs", async () => {

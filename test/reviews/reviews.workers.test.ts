@@ -11,6 +11,7 @@ import {
 import { DEFAULT_POLICY } from "../../src/model/spec.ts";
 import { ReviewsStore } from "../../src/reviews/reviews-store.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
+import { CoordinatorStore } from "../../src/runs/store.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
 import { github } from "../support/control-worker.ts";
 import {
@@ -368,6 +369,11 @@ describe("an apply by a workflow", () => {
     await controlsOf("rw-orders").setPace(1_000);
     const started = await applyAs<Run>(38, plan.fingerprint, { overrides });
     expect(await isOrdered()).toBe(true);
+    const shown = await runInDurableObject(
+      gitopsStub(),
+      (_instance, { storage }) => new CoordinatorStore(storage.sql).getRun(started.body.id)?.shown,
+    );
+    expect(Object.keys(shown ?? {})).toEqual(["rw-orders"]);
     await ask("POST", `/v1/runs/${started.body.id}/cancel`);
     expect(await endOf(started.body.id)).toMatchObject({ state: "cancelled" });
     expect(await isOrdered()).toBe(false);

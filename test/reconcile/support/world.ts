@@ -151,6 +151,7 @@ export class World {
       overrides: [],
       origin: null,
       leaseToken: 1,
+      shown: null,
       now: this.now,
     });
     this.runs.set(id, { record, plan });
@@ -309,7 +310,7 @@ export class World {
       runs: {
         find: (id) => this.runs.get(id)?.record.run ?? null,
         findRival: (names) => this.#findRival(names),
-        start: ({ plan, overrides, origin }) => {
+        start: ({ plan, overrides, origin, shown }) => {
           const rival = this.#findRival(plan.changes.map(({ namespace }) => namespace));
           if (rival)
             return rival.fingerprint === plan.fingerprint
@@ -322,6 +323,7 @@ export class World {
             overrides,
             origin,
             leaseToken: 1,
+            shown,
             now: this.now,
           });
           this.runs.set(id, { record, plan });
