@@ -74,7 +74,13 @@ export class World {
   githubRequests = 0;
   /** The answer of a broken GitHub. */
   githubFails: string | null = null;
-  reviewed: { pull: number; plan: Plan; isOrdered?: boolean; overrides: Guard[] }[] = [];
+  reviewed: {
+    pull: number;
+    plan: Plan;
+    isOrdered?: boolean;
+    isReleased?: boolean;
+    overrides: Guard[];
+  }[] = [];
   applies: Applies = "worker";
   #head: Head;
   #commits = 0;
@@ -292,7 +298,11 @@ export class World {
             if (this.githubFails !== null)
               return { kind: "failed", message: this.githubFails, requests: 1 };
             {
-              const plans = this.reviewed.map((one) => ({ isOrdered: false, ...one }));
+              const plans = this.reviewed.map((one) => ({
+                isOrdered: false,
+                isReleased: one.overrides.length > 0,
+                ...one,
+              }));
               return { kind: "found", plans, requests: 1 };
             }
           }),
