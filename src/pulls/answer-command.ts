@@ -90,7 +90,7 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
   }
   if (settings.applies === "workflow") {
     return accept(
-      `Plan ${short(fingerprint)} is released${overridden} until ${until}. The workflow's apply job starts it: this Worker leaves that to the workflow.`,
+      `Plan ${short(fingerprint)} is released${overridden} until ${until}. The workflow's apply job starts it: run that job now, since this Worker leaves it to the workflow, and a job that came before this release does not count.`,
     );
   }
   return start(parts, pull, command, fingerprint);

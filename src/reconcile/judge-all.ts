@@ -41,14 +41,17 @@ export async function judgeAll(
   const { ports, managed } = context;
   const isAsked = env.commit !== null && cases.some(({ pending }) => pending.cause === "declared");
   const answer: ReviewAnswer = isAsked
-    ? await context.reviews()
+    ? sortByClaim(await context.reviews())
     : env.commit === null
       ? { kind: "noRepository", requests: 0 }
       : { kind: "found", plans: [], requests: 0 };
   const approved: Case[] = [];
   for (const one of cases) approved.push({ ...one, approval: await findApproval(one, answer) });
   const plans = answer.kind === "found" ? answer.plans : [];
-  const wholePlans = await findWholePlans(env.environment, cases, plans);
+  // Where the workflow applies, a release overrides nothing until its own apply job has come.
+  const startable =
+    ports.applies === "workflow" ? plans.filter(({ isOrdered }) => isOrdered) : plans;
+  const wholePlans = await findWholePlans(env.environment, cases, startable);
   const overridesOf = (name: string): readonly Guard[] =>
     wholePlans.find(({ plan, overrides }) => overrides.length > 0 && shows(plan, name))
       ?.overrides ?? [];
@@ -145,6 +148,17 @@ export interface WholePlan {
   readonly overrides: readonly Guard[];
 }
 
+/**
+ * The same change may have been shown twice: what an apply job has asked for comes first, then what
+ * is released, then what was shown last.
+ */
+function sortByClaim(answer: ReviewAnswer): ReviewAnswer {
+  if (answer.kind !== "found") return answer;
+  const claim = ({ isOrdered, isReleased }: ReviewedPlan): number =>
+    (isOrdered ? 2 : 0) + (isReleased ? 1 : 0);
+  return { ...answer, plans: answer.plans.toSorted((left, right) => claim(right) - claim(left)) };
+}
+
 async function findApproval(
   { state, spec, pending }: Case,
   answer: ReviewAnswer,
@@ -173,7 +187,7 @@ async function findApproval(
     : { kind: "none" };
 }
 
-/** The reviewed plans that stand as a whole, newest review first. */
+/** The reviewed plans that stand as a whole, in the order of `plans`. */
 async function findWholePlans(
   environment: string,
   cases: readonly Case[],

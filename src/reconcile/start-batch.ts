@@ -86,6 +86,11 @@ function start(
     desired: desiredOf(cases, context),
     overrides,
     judgedAt,
+    shown: figuresOf(
+      cases.flatMap(({ approval }) =>
+        approval.kind === "reviewed" && approval.change !== null ? [approval.change] : [],
+      ),
+    ),
     origin: {
       pull: pulls.size === 1 ? (pull ?? null) : null,
       commit: context.commit,

@@ -14,7 +14,10 @@ export interface ReviewCalls {
    * makes it count.
    */
   put(review: Omit<NewReview, "environment">, counts: boolean): Review | null;
-  /** Null when the plan was never shown in that pull request. */
+  /**
+   * Takes an earlier order of the plan back: each release needs its own apply job where the
+   * workflow applies. Null when the plan was never shown in that pull request.
+   */
   release(place: ReviewPlace, release: Release): Review | null;
 }
 
@@ -56,6 +59,8 @@ export class PullReviews implements ReviewCalls {
     const plan = readPlan(place.fingerprint);
     const isKnown = storage.transactionSync(() => {
       if (!store.release(place, release)) return false;
+      // An apply job was given the plan without this release: what it lets start needs its own job.
+      store.takeBack(place);
       if (plan !== null) store.putFigures(place, figuresOf(plan.changes));
       return true;
     });

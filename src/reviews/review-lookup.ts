@@ -35,7 +35,9 @@ export interface ReviewedPlan {
   readonly plan: Plan;
   /** True when an apply job has asked for it: what it had to leave waiting is to be started. */
   readonly isOrdered: boolean;
-  /** Of a release of exactly this fingerprint that has not expired. */
+  /** True while a release of exactly this fingerprint has not expired. */
+  readonly isReleased: boolean;
+  /** Of that release. */
   readonly overrides: readonly Guard[];
 }
 
@@ -97,12 +99,14 @@ function plansOf(
   return valid.flatMap(({ fingerprint, release }) => {
     const plan = readPlan(fingerprint);
     if (plan === null) return [];
+    const isReleased = release !== null && release.expiresAt > now();
     return [
       {
         pull,
         plan: withShown(plan, figures({ environment, pull, fingerprint })),
         isOrdered: isOrdered({ environment, pull, fingerprint }),
-        overrides: release !== null && release.expiresAt > now() ? release.overrides : [],
+        isReleased,
+        overrides: isReleased ? release.overrides : [],
       },
     ];
   });

@@ -113,12 +113,12 @@ export class ReviewsStore implements ReviewStoreCalls {
     return row === undefined ? null : (JSON.parse(row.figures) as ShownFigures);
   }
 
-  /** Takes note that an apply job of the reviewed plan has come, whatever it had to wait for. */
+  /** Takes note that an apply job of the reviewed plan has come, and may only have to wait. */
   order({ environment, pull, fingerprint }: ReviewPlace): void {
     this.#sql.exec("INSERT OR IGNORE INTO orders VALUES (?, ?, ?)", environment, pull, fingerprint);
   }
 
-  /** Somebody has cancelled its run: it is left to the next apply job. */
+  /** Somebody has cancelled its run, or released it anew: it is left to the next apply job. */
   takeBack({ environment, pull, fingerprint }: ReviewPlace): void {
     this.#sql.exec(
       "DELETE FROM orders WHERE environment = ? AND pull = ? AND fingerprint = ?",

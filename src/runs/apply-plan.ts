@@ -10,7 +10,7 @@ import type { ChangeProblem } from "./find-stale-changes.ts";
 import { judgePlan } from "./judge-start.ts";
 import type { Run } from "../model/api.ts";
 import type { Reachable } from "../model/calls.ts";
-import type { Block, Plan } from "../model/plan.ts";
+import type { Block, Guard, Plan } from "../model/plan.ts";
 import { figuresOf } from "../model/count-moved.ts";
 import { assertNever } from "../model/result.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
@@ -55,6 +55,8 @@ export async function applyPlan(
     shown: shown ?? figuresOf(plan.changes),
     now,
   });
+  if (blocks.length > 0 && blocks.every(({ guard }) => passesByItself(guard)))
+    await starts.putOff(order);
   refuseBlocked(blocks);
   const pull = order.origin?.pull ?? null;
   const finished =
@@ -73,6 +75,11 @@ async function readSpecs(
   const body = await plans.readDesiredBody(fingerprint);
   if (!body) throw unknownPlan(fingerprint);
   return (decodeJson(body) as DesiredState).namespaces;
+}
+
+/** True for guards that wait for a moment, and that nobody has to decide about. */
+function passesByItself(guard: Guard): boolean {
+  return guard === "window" || guard === "suspend";
 }
 
 function refuseBlocked(blocks: readonly Block[]): void {

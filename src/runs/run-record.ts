@@ -4,6 +4,7 @@
  * Plain values, JSON-safe. Everything here is pure: a record goes in, the next record comes out.
  */
 import type { ActionState, Run, RunAction, RunState } from "../model/api.ts";
+import type { ShownFigures } from "../model/count-moved.ts";
 import type { Change, Guard, Plan } from "../model/plan.ts";
 import type { RunOrigin } from "../model/review.ts";
 
@@ -25,6 +26,11 @@ export interface RunRecord {
   readonly attempts: Readonly<Record<string, Attempt>>;
   readonly cancelRequested: boolean;
   /**
+   * The counts that somebody had agreed to when it was accepted: what starts later is compared with
+   * them. Null, or without a namespace, where nobody was to read them, as for a heal.
+   */
+  readonly shown: ShownFigures | null;
+  /**
    * True since a step that came after its lease was lost. The storage may have been restored to a
    * time when the run went on: what has become of it since, nobody here knows, so it starts nothing
    * more and lets nothing go on that it has not held itself.
@@ -39,6 +45,8 @@ export interface NewRun {
   readonly origin: RunOrigin | null;
   /** One more than the last run of the environment had. */
   readonly leaseToken: number;
+  /** As in the record. */
+  readonly shown: ShownFigures | null;
   readonly now: number;
 }
 
@@ -72,7 +80,7 @@ export const HOLD_MS = 5_000;
 /** A run in which nothing has been started yet. */
 export function createRun(
   plan: Plan,
-  { id, requestedBy, overrides, origin, leaseToken, now }: NewRun,
+  { id, requestedBy, overrides, origin, leaseToken, shown, now }: NewRun,
 ): RunRecord {
   const run: Run = {
     id,
@@ -88,7 +96,7 @@ export function createRun(
     finishedAt: null,
     actions: plan.changes.map(pendingAction),
   };
-  return { run, attempts: {}, cancelRequested: false };
+  return { run, attempts: {}, cancelRequested: false, shown };
 }
 
 /** The record with the wish to cancel. Whoever is waiting for a retry is asked at once. */

@@ -15,7 +15,7 @@ import type { DesiredState } from "../model/spec.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
-import type { ShownFigures } from "../model/count-moved.ts";
+import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
 import { COUNT_AGE_MAX_MS } from "./judge-start.ts";
 import { checkReview } from "../reviews/check-review.ts";
 import type { RunBook } from "./run-book.ts";
@@ -50,12 +50,18 @@ export interface CheckedOrder {
 /** The calls that begin a run. */
 export interface StartCalls {
   /**
-   * Says what `start` would say now, before guards and live are asked. A reviewed plan counts as
-   * ordered from now on: what it has to wait for, the tick waits for too.
+   * Says what `start` would say now, before guards and live are asked. A reviewed plan that a rival
+   * keeps waiting is ordered: the tick waits for the rival, too.
    *
    * @param namespaces those that the order's plan changes.
    */
   check(order: ApplyOrder, namespaces: readonly string[]): Result<CheckedOrder, StartRunFailure>;
+  /**
+   * Takes note that an apply job of a reviewed plan has come, and that only time keeps it from
+   * starting: the tick starts it then. One that was refused for anything else is never noted, since
+   * a later release would let it start without a job. Without a review it does nothing.
+   */
+  putOff(order: ApplyOrder): void;
   /**
    * @param judgedAt when `judge-start.ts` let all of the plan's changes through, in milliseconds
    * since the Unix epoch.
@@ -71,6 +77,8 @@ export interface NewRun {
   readonly desired: DesiredState;
   readonly overrides: readonly Guard[];
   readonly origin: RunOrigin;
+  /** The counts of its changes that were reviewed, as they were shown; a heal has none. */
+  readonly shown: ShownFigures;
   /** When its changes were judged, as for `start`. */
   readonly judgedAt: number;
 }
@@ -98,6 +106,15 @@ export class RunStarts implements StartCalls {
   }
 
   start(order: ApplyOrder, judgedAt: number): Result<Run, StartRunFailure> {
+    return this.#start(order, judgedAt, null);
+  }
+
+  /** @param own for reconciliation's, with the counts that its changes were shown with. */
+  #start(
+    order: ApplyOrder,
+    judgedAt: number,
+    own: Pick<NewRun, "shown"> | null,
+  ): Result<Run, StartRunFailure> {
     const { fingerprint, requestedBy, origin } = order;
     if (Math.abs(Date.now() - judgedAt) > COUNT_AGE_MAX_MS)
       throw new Error(`Plan ${fingerprint} was not judged before its start`);
@@ -108,6 +125,8 @@ export class RunStarts implements StartCalls {
     if (!overrides.ok) return overrides;
     const now = Date.now();
     const rival = this.#findRival(claimOf(plan), now);
+    // It has passed everything: what its run leaves undone, the tick tries again.
+    this.#noteOrder(order, plan.environment);
     if (rival)
       return rival.fingerprint === fingerprint
         ? success(rival)
@@ -121,6 +140,10 @@ export class RunStarts implements StartCalls {
       overrides: overrides.value,
       origin,
       leaseToken,
+      shown:
+        own === null
+          ? (this.#shownTo(order, plan.environment) ?? figuresOf(plan.changes))
+          : own.shown,
       now,
     });
     if (requestedBy !== RECONCILER) store.rememberApplied(plan.environment, fingerprint);
@@ -129,12 +152,12 @@ export class RunStarts implements StartCalls {
   }
 
   /** A run for reconciliation, which has judged reviews and guards itself. */
-  startOwn({ plan, desired, overrides, origin, judgedAt }: NewRun): Result<Run, string> {
+  startOwn({ plan, desired, overrides, origin, shown, judgedAt }: NewRun): Result<Run, string> {
     const { fingerprint } = plan;
     this.#parts.plans.putOwn(plan, desired, RECONCILER);
     const requestedBy = RECONCILER;
     const order = { fingerprint, overrides, requestedBy, origin, needsReview: false };
-    const started = this.start(order, judgedAt);
+    const started = this.#start(order, judgedAt, { shown });
     return started.ok
       ? started
       : failure(
@@ -150,11 +173,21 @@ export class RunStarts implements StartCalls {
     if (environment === null) return failure({ kind: "unknownPlan" });
     const overrides = this.#judgeReview(order, environment);
     if (!overrides.ok) return overrides;
-    const pull = order.origin?.pull ?? null;
-    if (order.needsReview && pull !== null)
-      this.#parts.reviews.order({ environment, pull, fingerprint });
     const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
+    if (rival) this.#noteOrder(order, environment);
     return success({ overrides: overrides.value, rival, shown: this.#shownTo(order, environment) });
+  }
+
+  putOff(order: ApplyOrder): void {
+    const environment = this.#parts.plans.environmentOf(order.fingerprint);
+    // The review is asked again: it may no longer stand.
+    if (environment !== null && this.#judgeReview(order, environment).ok)
+      this.#noteOrder(order, environment);
+  }
+
+  #noteOrder({ fingerprint, origin, needsReview }: ApplyOrder, environment: string): void {
+    const pull = origin?.pull ?? null;
+    if (needsReview && pull !== null) this.#parts.reviews.order({ environment, pull, fingerprint });
   }
 
   #shownTo(

@@ -116,9 +116,9 @@ export class RunSteps {
 
   /**
    * A run is judged before it is accepted. What starts later, after a window or what it depends on,
-   * is judged again by the counts of its own moment.
+   * is judged again by the counts of its own moment, against those that were agreed to then.
    */
-  #judge({ run }: RunRecord, now: number): JudgeStart | null {
+  #judge({ run, shown }: RunRecord, now: number): JudgeStart | null {
     if (Math.abs(now - run.startedAt) <= COUNT_AGE_MAX_MS) return null;
     const { plans, live } = this.#parts;
     let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
@@ -130,7 +130,7 @@ export class RunSteps {
       if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
       // The clock's guards are the hold's, which knows what was merged since: they have passed.
       const overrides: readonly Guard[] = [...run.overrides, "window", "suspend"];
-      return judgeDescribed(change, described, live(), { spec, overrides, shown: null, now });
+      return judgeDescribed(change, described, live(), { spec, overrides, shown, now });
     };
   }
 

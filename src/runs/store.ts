@@ -7,6 +7,7 @@
  * action. All methods are synchronous: the caller decides what is one transaction.
  */
 import type { Run, RunAction, RunState } from "../model/api.ts";
+import type { ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { RunRecord } from "./run-record.ts";
 
@@ -158,7 +159,10 @@ export class CoordinatorStore {
       if (action !== before?.run.actions[index])
         this.#putDocument("action", actionId(head.id, index), encodeJson(action));
     });
-    if (before === null) this.#forgetRuns();
+    if (before !== null) return;
+    // They never change: a step need not write the counts of thousands of changes again.
+    if (record.shown !== null) this.#putDocument("shown", head.id, encodeJson(record.shown));
+    this.#forgetRuns();
   }
 
   getRun(id: string): RunRecord | null {
@@ -169,7 +173,13 @@ export class CoordinatorStore {
     if (!row || !body) return null;
     const { head, attempts, actionCount } = decodeJson(body) as StoredRun;
     const actions = Array.from({ length: actionCount }, (_, index) => this.#getAction(id, index));
-    return { run: { ...head, actions }, attempts, cancelRequested: row.cancelRequested === 1 };
+    const shown = this.#getDocument("shown", id);
+    return {
+      run: { ...head, actions },
+      attempts,
+      cancelRequested: row.cancelRequested === 1,
+      shown: shown && (decodeJson(shown) as ShownFigures),
+    };
   }
 
   /** One more than the last of the environment; never given twice. */
@@ -279,6 +289,7 @@ export class CoordinatorStore {
       .toArray();
     for (const { id } of old) {
       this.#deleteDocument("run", id);
+      this.#deleteDocument("shown", id);
       this.#sql.exec(
         "DELETE FROM documents WHERE kind = 'action' AND id >= ? AND id < ?",
         actionPrefix(id),

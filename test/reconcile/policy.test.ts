@@ -162,6 +162,52 @@ describe("where the workflow applies, the tick", () => {
     world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
     await world.tick(3);
     expect(await world.membersOf("orders")).toBe(6);
+    const change = world.reviewed[0]?.plan.changes[0];
+    expect([...world.runs.values()][0]?.record.shown).toEqual({
+      orders: { rowsMoved: change?.rowsMoved, bytesMoved: change?.bytesMoved },
+    });
+  });
+
+  it.each([
+    ["ordered, though a newer one", "workflow", { isOrdered: true }, {}],
+    [
+      "ordered, though a newer, released one",
+      "workflow",
+      { isOrdered: true },
+      { isReleased: true },
+    ],
+    ["released, though a newer one", "worker", { isReleased: true }, {}],
+  ] as const)(
+    "starts what one review was %s shows the same change",
+    async (_name, applies, own, newer) => {
+      const world = await merged();
+      world.applies = applies;
+      const [shown] = world.reviewed;
+      if (!shown) throw new Error("no review");
+      world.reviewed = [
+        { ...shown, pull: 7, ...newer },
+        { ...shown, ...own },
+      ];
+      await world.pass();
+      expect(world.startedRuns()).toMatchObject([{ origin: { pull: shown.pull } }]);
+    },
+  );
+
+  it("overrides nothing by a release whose own apply job has not come", async () => {
+    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    world.applies = "workflow";
+    await world.tick();
+    await world.reviewAndMerge([orders({ count: 6, policy: { budgetRows: 1 } })]);
+    const [own] = world.reviewed;
+    if (!own) throw new Error("no review");
+    const released = { ...own, pull: 7, overrides: ["budget" as const] };
+    world.reviewed = [released, { ...own, isOrdered: true }];
+    await world.tick(3);
+    expect(world.condition("orders")).toMatchObject({ reason: "Blocked" });
+    expect(world.startedRuns()).toEqual([]);
+    world.reviewed = [own, { ...released, isOrdered: true }];
+    await world.tick(3);
+    expect(await world.membersOf("orders")).toBe(6);
   });
 
   it("heals what the manifest allows, back to what was reviewed", async () => {
@@ -169,6 +215,7 @@ describe("where the workflow applies, the tick", () => {
     world.applies = "workflow";
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(4);
+    expect([...world.runs.values()][0]?.record.shown).toEqual({});
   });
 
   it("resumes what runs", async () => {

@@ -80,8 +80,8 @@ describe("reviewed plans", () => {
     const answer = await find();
     expect(answer).toMatchObject({ kind: "found", requests: 4 });
     expect(answer.kind === "found" ? answer.plans : []).toEqual([
-      { pull: 2, plan: { fingerprint: "b2" }, isOrdered: false, overrides: [] },
-      { pull: 1, plan: { fingerprint: "a" }, isOrdered: false, overrides: [] },
+      { pull: 2, plan: { fingerprint: "b2" }, isOrdered: false, isReleased: false, overrides: [] },
+      { pull: 1, plan: { fingerprint: "a" }, isOrdered: false, isReleased: false, overrides: [] },
     ]);
     // A merged pull request stays merged: only the others are asked about again.
     await find();
@@ -93,20 +93,29 @@ describe("reviewed plans", () => {
     const { find, clock } = lookup(reviews, { 1: MERGED });
     expect(await find()).toMatchObject({
       plans: [
-        { plan: { fingerprint: "newest" }, isOrdered: false, overrides: [] },
-        { plan: { fingerprint: "older" }, isOrdered: false, overrides: ["budget"] },
+        { plan: { fingerprint: "newest" }, isOrdered: false, isReleased: false, overrides: [] },
+        {
+          plan: { fingerprint: "older" },
+          isOrdered: false,
+          isReleased: true,
+          overrides: ["budget"],
+        },
       ],
     });
     clock.now = NOON + 1;
     expect(await find()).toMatchObject({
-      plans: [{ plan: { fingerprint: "newest" }, isOrdered: false, overrides: [] }],
+      plans: [
+        { plan: { fingerprint: "newest" }, isOrdered: false, isReleased: false, overrides: [] },
+      ],
     });
   });
 
   it("whose own release has expired stand, without what it would override", async () => {
     const { find } = lookup([review(1, "newest", { release: release(NOON) })], { 1: MERGED });
     expect(await find()).toMatchObject({
-      plans: [{ plan: { fingerprint: "newest" }, isOrdered: false, overrides: [] }],
+      plans: [
+        { plan: { fingerprint: "newest" }, isOrdered: false, isReleased: false, overrides: [] },
+      ],
     });
   });
 

@@ -11,6 +11,7 @@ import {
 import { DEFAULT_POLICY } from "../../src/model/spec.ts";
 import { ReviewsStore } from "../../src/reviews/reviews-store.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
+import { CoordinatorStore } from "../../src/runs/store.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
 import { github } from "../support/control-worker.ts";
 import {
@@ -364,11 +365,41 @@ describe("an apply by a workflow", () => {
     const overrides = ["window"];
     const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides };
     await ask("PUT", "/v1/reviews/38/release", { body });
+    expect(await isOrdered()).toBe(false);
     await controlsOf("rw-orders").setPace(1_000);
     const started = await applyAs<Run>(38, plan.fingerprint, { overrides });
+    expect(await isOrdered()).toBe(true);
+    const shown = await runInDurableObject(
+      gitopsStub(),
+      (_instance, { storage }) => new CoordinatorStore(storage.sql).getRun(started.body.id)?.shown,
+    );
+    expect(Object.keys(shown ?? {})).toEqual(["rw-orders"]);
     await ask("POST", `/v1/runs/${started.body.id}/cancel`);
     expect(await endOf(started.body.id)).toMatchObject({ state: "cancelled" });
     expect(await isOrdered()).toBe(false);
+  });
+
+  it("is not remembered when a guard refused it: a later release needs its own job", async () => {
+    const rows = Array.from({ length: 50 }, (_, index) => ({ keys: { id: `k${index}` }, rows: 1 }));
+    await controlsOf("rg-orders").edit({ rows });
+    const closed = { start: "0 0 29 2 *", durationMs: 60_000, timezone: "UTC" };
+    for (const [pull, windows] of [
+      [39, []],
+      [40, [closed]],
+    ] as const) {
+      const policy = { ...DEFAULT_POLICY, budgetRows: 1, maxSkew: 100, windows };
+      const plan = await planFor([spec("rg-orders", { policy })]);
+      await review(pull, plan.fingerprint);
+      expect(await applyAs<Problem>(pull, plan.fingerprint)).toMatchObject({
+        status: 409,
+        body: { kind: "blocked", detail: expect.stringContaining("budget") },
+      });
+      const place = { environment: "production", pull, fingerprint: plan.fingerprint };
+      const isOrdered = await runInDurableObject(gitopsStub(), (_instance, { storage }) =>
+        new ReviewsStore(storage.sql).isOrdered(place),
+      );
+      expect(isOrdered).toBe(false);
+    }
   });
 
   it("may not name a pull request that is open, closed, elsewhere or none, nor another commit", async () => {

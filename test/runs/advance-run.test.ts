@@ -38,6 +38,7 @@ class Bench {
       overrides: [],
       origin: null,
       leaseToken: 1,
+      shown: null,
       now: this.now,
     });
   }
@@ -305,6 +306,7 @@ describe("advanceRun", () => {
       overrides: ["missingKey"],
       origin: null,
       leaseToken: 1,
+      shown: null,
       now: bench.now,
     });
     const started: boolean[] = [];
@@ -411,6 +413,7 @@ describe("a hold", () => {
       overrides: [],
       origin: null,
       leaseToken: 1,
+      shown: null,
       now,
     });
     const step = async (): Promise<void> => {
@@ -442,6 +445,7 @@ describe("a hold", () => {
       overrides: [],
       origin: null,
       leaseToken: 1,
+      shown: null,
       now,
     });
     for (let steps = 0; steps < 3; steps++)

@@ -29,6 +29,7 @@ async function leftBehind(reason: string, isPaused: boolean) {
     overrides: [],
     origin: null,
     leaseToken: 1,
+    shown: null,
     now,
   });
   for (let steps = 0; steps < 12 && record.run.actions[1]?.state !== "running"; steps++) {

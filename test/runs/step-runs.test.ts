@@ -4,8 +4,9 @@
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { createRun } from "../../src/runs/run-record.ts";
+import { createRun, type RunRecord } from "../../src/runs/run-record.ts";
 import type { Run } from "../../src/model/api.ts";
+import { figuresOf } from "../../src/model/count-moved.ts";
 import type { Pause } from "../../src/model/drift.ts";
 import { createMemoryAccess, type MemoryAccess } from "../support/live/memory.ts";
 import { PlanBook } from "../../src/runs/plan-book.ts";
@@ -19,9 +20,10 @@ import { openNodeSql } from "../support/node-sql.ts";
 const NOON = Date.UTC(2026, 2, 2, 12);
 const YEAR_MS = 365 * 24 * 3_600_000;
 const NAMES = ["a", "b"];
-const SPECS = NAMES.map((name) =>
-  spec(name, { count: 2, shardKey: "id", policy: { budgetRows: 100, maxSkew: 100 } }),
-);
+const specsOf = (budgetRows: number) =>
+  NAMES.map((name) =>
+    spec(name, { count: 2, shardKey: "id", policy: { budgetRows, maxSkew: 100 } }),
+  );
 const ID = "run-1";
 
 class Bench {
@@ -33,16 +35,19 @@ class Bench {
   /** Called before each answer to a run's step. */
   onAsked: () => void = () => undefined;
   paused: Pause | null = null;
+  readonly #store: CoordinatorStore;
   readonly book: RunBook;
   readonly steps: RunSteps;
 
-  constructor() {
+  /** @param isHeal true for a run whose counts nobody was shown. */
+  constructor(budgetRows = 100, isHeal = false) {
     const sql = openNodeSql();
     const storage = {
       sql,
       transactionSync: <Value>(write: () => Value): Value => write(),
     } as unknown as DurableObjectStorage;
     const store = new CoordinatorStore(sql);
+    this.#store = store;
     const plans = new PlanBook({ storage, store, keptPlans: () => [], onPlan: () => undefined });
     this.book = new RunBook({ storage, store, arm: () => undefined, onWrite: () => undefined });
     this.steps = new RunSteps({
@@ -61,7 +66,11 @@ class Bench {
       declared: () => null,
     });
     const plan = planOf(NAMES.map((name) => shardChange(name)));
-    const desired = encodeJson({ environment: plan.environment, commit: null, namespaces: SPECS });
+    const desired = encodeJson({
+      environment: plan.environment,
+      commit: null,
+      namespaces: specsOf(budgetRows),
+    });
     plans.put(
       {
         fingerprint: plan.fingerprint,
@@ -79,6 +88,7 @@ class Bench {
       overrides: [],
       origin: null,
       leaseToken,
+      shown: isHeal ? null : figuresOf(plan.changes),
       now: Date.now(),
     });
     this.book.write(record, null, 0, Date.now());
@@ -98,6 +108,13 @@ class Bench {
 
   run(): Run {
     return this.book.load(ID).run;
+  }
+
+  /** As another process would read it. */
+  stored(): RunRecord {
+    const record = this.#store.getRun(ID);
+    if (record === null) throw new Error("The run is not stored");
+    return record;
   }
 
   states(): string[] {
@@ -166,8 +183,7 @@ describe("while a step asks namespaces", () => {
 
 describe("a change that starts later than its run was accepted", () => {
   /** Both wait for longer than a count is good for; "a" gets more rows meanwhile. */
-  async function waitAndGrow(rows: number, waits: number): Promise<Bench> {
-    const bench = new Bench();
+  async function waitAndGrow(rows: number, waits: number, bench = new Bench()): Promise<Bench> {
     bench.paused = { by: "ann", reason: "wait", at: NOON };
     await bench.begin().catch(() => undefined);
     bench.live.edit("a", {
@@ -189,6 +205,22 @@ describe("a change that starts later than its run was accepted", () => {
       { state: "running" },
     ]);
     expect(bench.live.calls).not.toContain("start a");
+  });
+
+  it("is compared with the counts that were agreed to, which outlive a restart", async () => {
+    const bench = await waitAndGrow(500, 2, new Bench(1_000));
+    expect(bench.run().actions).toMatchObject([
+      { state: "failed", error: expect.stringContaining("3 rows were shown") },
+      { state: "running" },
+    ]);
+    expect(bench.live.calls).not.toContain("start a");
+    expect(bench.stored().shown).toMatchObject({ a: { rowsMoved: 3 }, b: { rowsMoved: 3 } });
+  });
+
+  it("starts whatever its counts where nobody was to read them, as for a heal", async () => {
+    const bench = await waitAndGrow(500, 2, new Bench(1_000, true));
+    expect(bench.states()).toEqual(["running", "running"]);
+    expect(bench.stored().shown).toBeNull();
   });
 
   it("starts while its guards hold", async () => {

@@ -66,6 +66,7 @@ function newRun(id: string, now: number, fingerprint = "f".repeat(64)): RunRecor
     overrides: ["skew"],
     origin: null,
     leaseToken: 1,
+    shown: null,
     now,
   });
 }

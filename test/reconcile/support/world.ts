@@ -74,7 +74,13 @@ export class World {
   githubRequests = 0;
   /** The answer of a broken GitHub. */
   githubFails: string | null = null;
-  reviewed: { pull: number; plan: Plan; isOrdered?: boolean; overrides: Guard[] }[] = [];
+  reviewed: {
+    pull: number;
+    plan: Plan;
+    isOrdered?: boolean;
+    isReleased?: boolean;
+    overrides: Guard[];
+  }[] = [];
   applies: Applies = "worker";
   #head: Head;
   #commits = 0;
@@ -151,6 +157,7 @@ export class World {
       overrides: [],
       origin: null,
       leaseToken: 1,
+      shown: null,
       now: this.now,
     });
     this.runs.set(id, { record, plan });
@@ -291,7 +298,11 @@ export class World {
             if (this.githubFails !== null)
               return { kind: "failed", message: this.githubFails, requests: 1 };
             {
-              const plans = this.reviewed.map((one) => ({ isOrdered: false, ...one }));
+              const plans = this.reviewed.map((one) => ({
+                isOrdered: false,
+                isReleased: one.overrides.length > 0,
+                ...one,
+              }));
               return { kind: "found", plans, requests: 1 };
             }
           }),
@@ -309,7 +320,7 @@ export class World {
       runs: {
         find: (id) => this.runs.get(id)?.record.run ?? null,
         findRival: (names) => this.#findRival(names),
-        start: ({ plan, overrides, origin }) => {
+        start: ({ plan, overrides, origin, shown }) => {
           const rival = this.#findRival(plan.changes.map(({ namespace }) => namespace));
           if (rival)
             return rival.fingerprint === plan.fingerprint
@@ -322,6 +333,7 @@ export class World {
             overrides,
             origin,
             leaseToken: 1,
+            shown,
             now: this.now,
           });
           this.runs.set(id, { record, plan });
