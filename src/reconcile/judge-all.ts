@@ -13,6 +13,7 @@ import type { Guard, Plan } from "../model/plan.ts";
 import { checkWhole, standingBlocks } from "../planning/check-safety.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
+import { wasCancelled } from "../runs/run-record.ts";
 import type { ReviewAnswer, ReviewedPlan } from "../reviews/review-lookup.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import {
@@ -46,7 +47,8 @@ export async function judgeAll(
       ? { kind: "noRepository", requests: 0 }
       : { kind: "found", plans: [], requests: 0 };
   const approved: Case[] = [];
-  for (const one of cases) approved.push({ ...one, approval: await findApproval(one, answer) });
+  for (const one of cases)
+    approved.push({ ...one, approval: await findApproval(one, answer, ports) });
   const plans = answer.kind === "found" ? answer.plans : [];
   // Where the workflow applies, a release overrides nothing until its own apply job has come.
   const startable =
@@ -162,6 +164,7 @@ function sortByClaim(answer: ReviewAnswer): ReviewAnswer {
 async function findApproval(
   { state, spec, pending }: Case,
   answer: ReviewAnswer,
+  { runs }: Pick<ReconcilePorts, "runs">,
 ): Promise<Approval> {
   if (answer.kind === "found") {
     for (const { plan, pull, isOrdered } of answer.plans) {
@@ -172,13 +175,17 @@ async function findApproval(
     }
   }
   const { approval } = state;
-  // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed.
+  // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed,
+  // and ordered unless somebody has cancelled the run.
   if (
     approval !== null &&
     approval.shapeDigest === state.shapeDigest &&
     state.attempts?.epoch === pending.epoch
-  )
-    return { kind: "reviewed", pull: approval.pull, isOrdered: true, change: null };
+  ) {
+    const run = runs.find(approval.run);
+    const isOrdered = run !== null && !wasCancelled(run);
+    return { kind: "reviewed", pull: approval.pull, isOrdered, change: null };
+  }
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
     return { kind: "heals" };
   if (answer.kind === "noRepository" && isNew(state, pending)) return { kind: "leftUndone" };

@@ -2,6 +2,7 @@
  * Records the plans that pull requests were shown, and their releases, as the coordinator writes
  * them: under the plan's environment, and with an event in the history.
  */
+import type { Run } from "../model/api.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Release, Review } from "../model/review.ts";
 import { figuresOf } from "../model/count-moved.ts";
@@ -52,6 +53,23 @@ export class PullReviews implements ReviewCalls {
     const after = store.find(place);
     if (after !== null && after.headSha !== before?.headSha) onReview(after);
     return after;
+  }
+
+  /**
+   * Leaves everything that a cancelled run was about to the next apply job. Its plan may be a
+   * selection of several reviewed ones, so every order that shows one of its namespaces goes.
+   */
+  takeBackAfter({ environment, fingerprint, actions }: Run): void {
+    const { store, readPlan } = this.#parts;
+    const names = new Set(actions.map(({ namespace }) => namespace));
+    for (const place of store.ordered(environment)) {
+      const changes = readPlan(place.fingerprint)?.changes ?? [];
+      if (
+        place.fingerprint === fingerprint ||
+        changes.some(({ namespace }) => names.has(namespace))
+      )
+        store.takeBack(place);
+    }
   }
 
   release(place: ReviewPlace, release: Release): Review | null {

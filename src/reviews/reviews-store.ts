@@ -128,6 +128,16 @@ export class ReviewsStore implements ReviewStoreCalls {
     );
   }
 
+  /** The reviewed plans of an environment that apply jobs have asked for. */
+  ordered(environment: string): ReviewPlace[] {
+    return this.#sql
+      .exec<{ environment: string; pull: number; fingerprint: string }>(
+        "SELECT environment, pull, fingerprint FROM orders WHERE environment = ?",
+        environment,
+      )
+      .toArray();
+  }
+
   isOrdered({ environment, pull, fingerprint }: ReviewPlace): boolean {
     return (
       this.#sql

@@ -176,6 +176,16 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
 export const LOST_BEFORE_START =
   "The run took no step until its lease was lost, as after a restore of its storage: nothing more is started by it. Plan again";
 
+/**
+ * True when somebody has cancelled a part of the run, whatever else became of it: `cancelled` is
+ * also the state of a run that only missed a window, and one that was cancelled may have failed.
+ */
+export function wasCancelled({ actions }: Run): boolean {
+  return actions.some(
+    ({ state, error }) => state === "cancelled" || error === CANCELLED_BEFORE_START,
+  );
+}
+
 /** The words of an action that a cancel has kept from starting. */
 export const CANCELLED_BEFORE_START = "The run was cancelled before this started";
 

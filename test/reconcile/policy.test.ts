@@ -193,6 +193,28 @@ describe("where the workflow applies, the tick", () => {
     },
   );
 
+  it("takes up nothing of a run that a person has cancelled, however long ago", async () => {
+    const world = new World({
+      live: [hashed("orders", 4)],
+      specs: [orders()],
+      pollsToComplete: () => 1000,
+    });
+    world.applies = "workflow";
+    await world.tick();
+    await world.reviewAndMerge([orders({ count: 6 })]);
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(2);
+    world.cancelRun(world.startedRuns()[0]?.id ?? "");
+    // The review has expired meanwhile: only what the tick remembers of its run speaks for it.
+    world.reviewed = [];
+    for (let hours = 0; hours < 8; hours++) {
+      world.now += HOUR;
+      await world.tick(2);
+    }
+    expect(world.startedRuns()).toMatchObject([{ state: "cancelled" }]);
+    expect(world.condition("orders")).toMatchObject({ reason: "AwaitsWorkflow" });
+  });
+
   it("overrides nothing by a release whose own apply job has not come", async () => {
     const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
     world.applies = "workflow";

@@ -379,6 +379,34 @@ describe("an apply by a workflow", () => {
     expect(await isOrdered()).toBe(false);
   });
 
+  it("is taken back by a cancel of any run of its namespaces, and by no other", async () => {
+    const closed = { start: "0 0 29 2 *", durationMs: 60_000, timezone: "UTC" };
+    const policy = { ...DEFAULT_POLICY, maxSkew: 100, windows: [closed] };
+    const waiting = { policy };
+    const orderAs = async (pull: number, names: readonly string[]): Promise<void> => {
+      const { fingerprint } = await planFor(names.map((name) => spec(name, waiting)));
+      await review(pull, fingerprint);
+      expect(await applyAs<Problem>(pull, fingerprint)).toMatchObject({
+        body: { kind: "blocked", detail: expect.stringContaining("window") },
+      });
+    };
+    await orderAs(44, ["rc-a", "rc-b"]);
+    await orderAs(45, ["rc-c"]);
+    const ordered = async (): Promise<number[]> => {
+      const places = await runInDurableObject(gitopsStub(), (_instance, { storage }) =>
+        new ReviewsStore(storage.sql).ordered("production"),
+      );
+      return places.map(({ pull }) => pull).filter((pull) => pull === 44 || pull === 45);
+    };
+    expect(await ordered()).toEqual([44, 45]);
+    await controlsOf("rc-a").setPace(1_000);
+    const own = await planFor([spec("rc-a")]);
+    const run = await ask<Run>("POST", `/v1/plans/${own.fingerprint}/apply`, { body: {} });
+    await ask("POST", `/v1/runs/${run.body.id}/cancel`);
+    expect(await endOf(run.body.id)).toMatchObject({ state: "cancelled" });
+    expect(await ordered()).toEqual([45]);
+  });
+
   it("is not remembered when a guard refused it: a later release needs its own job", async () => {
     const rows = Array.from({ length: 50 }, (_, index) => ({ keys: { id: `k${index}` }, rows: 1 }));
     await controlsOf("rg-orders").edit({ rows });

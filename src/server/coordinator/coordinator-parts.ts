@@ -31,6 +31,7 @@ import { PullWork } from "../../pulls/pull-work.ts";
 import { Reconciliation } from "../../reconcile/reconciliation.ts";
 import { ReviewsStore } from "../../reviews/reviews-store.ts";
 import { RunBook } from "../../runs/run-book.ts";
+import { wasCancelled } from "../../runs/run-record.ts";
 import { RunStarts } from "../../runs/start-runs.ts";
 import { RunSteps } from "../../runs/step-runs.ts";
 import type { Settings } from "../settings.ts";
@@ -93,9 +94,8 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       observation.noteRun(run, before, now);
       reconciliation.noteRun(run, before);
       if (run.state !== before?.state) pullWork.tellRun(run, now);
-      const { environment, fingerprint, origin } = run;
-      if (run.state === "cancelled" && typeof origin?.pull === "number")
-        reviewsStore.takeBack({ environment, pull: origin.pull, fingerprint });
+      if (run.state !== before?.state && run.state !== "running" && wasCancelled(run))
+        reviews.takeBackAfter(run);
     },
   });
   const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });
