@@ -24,8 +24,8 @@ const chromium = await findChromium();
 const TOKEN = "page-test-token";
 const THINGS = 900;
 const ROWS_PER_SECOND = 40;
-/** A tag, an attribute, an entity, and a mark that turns the order of reading around. */
-const HOSTILE = `z<img src=x onerror=alert(1)>"'&amp;\u202Eevil`;
+/** A tag, an attribute and an entity: names with characters of direction are refused. */
+const HOSTILE = `z<img src=x onerror=alert(1)>"'&amp;evil`;
 const PHONE = { viewport: { width: 320, height: 640 } };
 /**
  * Cumulative layout shift that counts as none that a reader notices. Source: web.dev/articles/cls.
@@ -233,7 +233,7 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     await page.getByRole("link", { name: "<img src=x" }).first().click();
     await page.getByRole("heading", { level: 1 }).waitFor();
     expect(await page.getByRole("heading", { level: 1 }).textContent()).toContain(
-      `<img src=x onerror=alert(1)>"'&amp;\\u{202e}evil`,
+      `<img src=x onerror=alert(1)>"'&amp;evil`,
     );
     expect(await page.locator("main img").count()).toBe(0);
     expect(await page.getByText("hash(id) × 3").count()).toBeGreaterThan(0);

@@ -248,7 +248,7 @@ describe("a target of a shift", () => {
     member.sql.run("INSERT INTO orders (id) VALUES ('in-the-wave')");
     member.fence(OPERATION, 1);
     expect(() => promote(1)).toThrow(
-      "ids that rows of 'orders' have here already: [\"in-the-wave\",null]",
+      /ids that rows of 'orders' have here already: .*\["in-the-wave",null\]/,
     );
     member.unfence(OPERATION, 1);
     expect(live()).toEqual(["in-the-wave", "own"]);
