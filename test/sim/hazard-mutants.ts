@@ -34,7 +34,13 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "retired-rows-left-in-place",
     needs: "hasDeploys",
     rule: "rows of a retired member lie out of the way of migrations",
-    edits: [{ file: "shards/member/member.ts", find: "putAway(this.sql, names);", replace: "" }],
+    edits: [
+      {
+        file: "shards/member/releasing-member.ts",
+        find: "putAway(this.sql, names);",
+        replace: "",
+      },
+    ],
   },
   {
     name: "changed-tables-go-on",
@@ -274,9 +280,9 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "one-history: a member goes to no epoch at which it owns another part without having taken part in an operation",
     edits: [
       {
-        file: "shards/member/member.ts",
-        find: "if (ownsSamePart(this.self, membership.layout, layout)) this.#serve({ ...membership, epoch, layout });",
-        replace: "if (!membership.trouble) this.#serve({ ...membership, epoch, layout });",
+        file: "shards/member/releasing-member.ts",
+        find: "if (ownsSamePart(this.self, membership.layout, layout)) this.serve({ ...membership, epoch, layout });",
+        replace: "if (!membership.trouble) this.serve({ ...membership, epoch, layout });",
       },
     ],
   },
@@ -286,7 +292,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "one-history: a member ends no operation without the cutovers that it has acknowledged",
     edits: [
       {
-        file: "shards/member/member.ts",
+        file: "shards/member/releasing-member.ts",
         find: "if (!before.trouble && !ownsSamePart(self, before.layout, layout)) throw this.unproven(epoch);",
         replace: "",
       },
@@ -376,7 +382,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "repair-proves: nothing is concluded from silence",
     edits: [
       {
-        file: "shards/root/repair.ts",
+        file: "shards/root/testimonies.ts",
         find: 'error.reason.kind === "outOfStep" ? "knowsNothing" : "silent"',
         replace: 'error.reason.kind === "outOfStep" ? "knowsNothing" : "knowsNothing"',
       },
@@ -395,15 +401,26 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "lost-copies-dropped",
+    needs: "hasSetbacks",
+    rule: "repair-proves: what came from a source that has lost its storage is set aside at its targets",
+    edits: [
+      {
+        file: "shards/root/clean-up.ts",
+        find: 'if (kind === "abandon") await noteLost(context, record);',
+        replace: "",
+      },
+    ],
+  },
+  {
     name: "strays-deleted",
     needs: "hasSetbacks",
     rule: "repair-proves: no row is deleted",
     edits: [
       {
         file: "shards/move/stray-rows.ts",
-        find: "const kept = keepAsideTable(sql, table);",
-        replace:
-          'const kept = keepAsideTable(sql, table);\n    if (keys.length > 0) { for (let from = 0; from < keys.length; from += PAGE_ROWS) deleteKeys(sql, table.name, table, `[${keys.slice(from, from + PAGE_ROWS).join(",")}]`); continue; }',
+        find: "setRowsAside(sql, { table, from: table.name, keys }, epoch);",
+        replace: 'deleteKeys(sql, table.name, table, `[${keys.join(",")}]`);',
       },
     ],
   },
@@ -461,7 +478,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     needs: "hasSetbacks",
     rule: "repair-proves: who takes part in the first operation proves that nothing was cut over before it",
     edits: [
-      { file: "shards/root/repair-plan.ts", find: " && !isFirst(told, newestEpoch)", replace: "" },
+      { file: "shards/root/repair-plan.ts", find: "isFirst(told, newestEpoch) ||", replace: "" },
     ],
   },
   {

@@ -93,7 +93,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no-write-block-on-who-left",
     rule: "an object that is no member refuses writes to its tables",
     edits: [
-      { file: "shards/member/member.ts", find: 'else this.block("notMember");', replace: "" },
+      {
+        file: "shards/member/releasing-member.ts",
+        find: 'else this.block("notMember");',
+        replace: "",
+      },
     ],
   },
   {
@@ -319,7 +323,7 @@ export const MUTANTS: readonly Mutant[] = [
         file: "shards/member/member.ts",
         find: "makeRoom(): void {",
         replace:
-          'deleteEarly(): void { if (this.moving?.mode === "swap") this.change(() => this.#deleteAll()); }\n  makeRoom(): void {',
+          'deleteEarly(): void { if (this.moving?.mode === "swap") this.change(() => this.deleteAll()); }\n  makeRoom(): void {',
       },
       {
         file: "shards/host/fence-member.ts",
@@ -359,7 +363,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: "if (stands || isOver) this.#undoPromotion(moving);",
+        find: "if (stands || isOver) this.undoPromotion(moving);",
         replace: "",
       },
     ],
@@ -409,8 +413,8 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "the end of an operation ends an earlier part too, whose own end was never heard",
     edits: [
       {
-        file: "shards/member/member.ts",
-        find: "if (this.moving !== undefined && this.moving.operation < operation) this.#forgetOlder();",
+        file: "shards/member/releasing-member.ts",
+        find: "if (this.moving !== undefined && this.moving.operation < operation) this.forgetOlder();",
         replace: "",
       },
     ],
@@ -420,8 +424,8 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "before cutover an operation can be cancelled: its targets are emptied",
     edits: [
       {
-        file: "shards/member/member.ts",
-        find: "if (moving?.isTarget && this.ownsNothing) this.#deleteAll();",
+        file: "shards/member/releasing-member.ts",
+        find: "if (moving?.isTarget && this.ownsNothing) this.deleteAll();",
         replace: "",
       },
     ],
@@ -436,7 +440,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "a retired member is emptied after it has heard of the end, not instead",
     edits: [
       {
-        file: "shards/member/member.ts",
+        file: "shards/member/releasing-member.ts",
         find: "if (this.moving) { throw refused",
         replace: "if (this.moving) return; if (false) { throw new RefusedError",
       },
@@ -452,8 +456,8 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (false) {",
       },
       {
-        file: "shards/member/member.ts",
-        find: "if (before.ended >= operation || before.operation > operation) return;",
+        file: "shards/member/releasing-member.ts",
+        find: "if (before.ended >= operation || before.operation > operation) return { setAside };",
         replace: "",
       },
     ],

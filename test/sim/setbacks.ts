@@ -5,6 +5,7 @@
  * |-----------------------------------------------------|----------------------------------------------------------------------------|
  * | the object owned then, and at the earlier moment    | what it was at the earlier moment                                          |
  * | the object owned then, and not at the earlier one   | gone, or what the object had of it, once a repair has named that as lost   |
+ * | the object was to own, by an operation that ran     | gone, once a repair has named that as lost                                 |
  * | another object owned                                | what it was: nothing is lost                                               |
  *
  * Callers that still have the layout of the earlier moment are answered by such an object until it
@@ -15,9 +16,12 @@ import type { Layout } from "../../src/model/layout/layout.ts";
 import { toKey } from "../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { ownsSamePart } from "../../src/model/layout/own-part.ts";
+import { textOf } from "../../src/shards/storage/storage.ts";
+import type { Moving } from "../../src/shards/move/moving.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import {
   type Peeked,
+  hasTable,
   asideOf,
   epochOf as peekEpoch,
   registryOf,
@@ -50,6 +54,8 @@ interface Setback {
   /** The membership that the object knows from then on; null for none. */
   readonly knew: Membership | null;
   readonly wasMoving: boolean;
+  /** The layout to which an operation was moving that it took part in until then; null for none. */
+  readonly awaited: Layout | null;
   /** By what all know together. */
   readonly truth: Truth;
   readonly had: ReadonlyMap<string, View>;
@@ -61,11 +67,22 @@ interface Setback {
   mendedAt: number;
 }
 
+/** The copy of an item that a source has sent, and then lost with its storage. */
+interface Copy {
+  readonly id: string;
+  readonly source: string;
+  readonly target: string;
+  /** Scheduler steps. */
+  readonly step: number;
+}
+
 export class Setbacks {
   readonly all: Setback[] = [];
   /** Members whose losses a repair has named, and somebody has accepted. */
   readonly accepted = new Set<string>();
   readonly #world: StruckWorld;
+  /** Copies of lost items, durable at targets that have not gone back themselves. */
+  readonly #copies: Copy[] = [];
 
   constructor(world: StruckWorld) {
     this.#world = world;
@@ -77,6 +94,8 @@ export class Setbacks {
     object.crash("it will be taken back");
     const truth = truthOf(this.#world);
     const had = byKey(viewsOf(object));
+    const awaited = readMeta<Moving>(object, "moving")?.to ?? null;
+    if (snapshot === null) this.#copies.push(...this.#copiesFrom(object.name));
     object.restore(snapshot);
     const knew = readMeta<Membership>(object, "membership") ?? null;
     this.all.push({
@@ -84,6 +103,7 @@ export class Setbacks {
       step: options.scheduler.steps,
       knew,
       wasMoving: readMeta(object, "moving") !== undefined,
+      awaited,
       truth,
       had,
       kept: byKey(viewsOf(object)),
@@ -165,7 +185,37 @@ export class Setbacks {
       }
       flaws.push(...this.#judgeAstray(setback, history, keys));
     }
-    return flaws;
+    return [...flaws, ...this.#judgeCopies(history)];
+  }
+
+  #copiesFrom(source: string): Copy[] {
+    const step = this.#world.options.scheduler.steps;
+    const targets = [...this.#world.objects.values()].filter(
+      (object) => hasTable(object, "shardctl_stage_items") && !object.storage.isDirty,
+    );
+    return targets.flatMap(({ name: target, storage }) =>
+      storage
+        .peek("SELECT id FROM shardctl_stage_items WHERE shardctl_source = ?", source)
+        .map(({ id }) => ({ id: textOf(id), source, target, step })),
+    );
+  }
+
+  /** A copy of a lost item is live or set aside, unless somebody has deleted the item. */
+  #judgeCopies(history: History): string[] {
+    const deleted = new Set(
+      history.entries.filter(({ op }) => op.kind === "remove").map(({ key }) => key.split("@")[0]),
+    );
+    const kept = [...this.#world.objects.values()].flatMap((object) => [
+      ...viewsOf(object),
+      ...asideOf(object),
+    ]);
+    const ids = new Set(kept.map(({ id }) => id));
+    return this.#copies
+      .filter(({ id, target, step }) => {
+        const hasGoneBack = this.all.some((other) => other.member === target && other.step >= step);
+        return !ids.has(id) && !hasGoneBack && !deleted.has(id);
+      })
+      .map(({ id, source, target }) => `${target} has dropped ${id}, which ${source} has lost`);
   }
 
   /** True where what is lost is not known: nothing but its end can be judged. */
@@ -173,8 +223,12 @@ export class Setbacks {
     return this.all.some(({ isUnheard }) => isUnheard);
   }
 
-  #statesOf({ member, knew, truth, kept, had }: Setback, key: string): ItemState[] {
-    if (!this.#owns(truth.layout, member, key)) return [];
+  #statesOf({ member, knew, truth, kept, had, awaited }: Setback, key: string): ItemState[] {
+    if (!this.#owns(truth.layout, member, key)) {
+      // Between the last look at a target and the commit by which the item became its own.
+      const isLate = awaited !== null && this.#owns(awaited, member, key);
+      return isLate && this.accepted.has(member) ? [null] : [];
+    }
     const after = stateOf(kept.get(key));
     if (this.#ownedThen(member, knew, key)) return kept.has(key) || had.has(key) ? [after] : [];
     return this.accepted.has(member) ? [null, after] : [];

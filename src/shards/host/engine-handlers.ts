@@ -138,7 +138,7 @@ export function createEngineHandlers(host: EngineHost): {
     finish: (request) => host.writeRows(() => host.member.finish(request)),
     abandon: (request) => host.writeRows(() => host.member.abandon(request)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
-    testify: ({ layout, sampleMax }) => host.member.testify(layout, sampleMax),
+    testify: (request) => host.member.testify(request),
     mend: (request) => host.member.foreignKeys.off(() => host.member.mend(request)),
     count: async () => {
       const { epoch, trouble } = host.member.membership;

@@ -1,42 +1,29 @@
 /**
  * A member's part in operations, other than moving rows: take the part, hold the fence, change the
- * epoch, let go. What it knows of itself meanwhile is `MemberState`, what refuses the user's writes
- * `BlockingMember`, what it must prove `ProvenMember`.
+ * epoch. What it knows of itself meanwhile is `MemberState`, what refuses the user's writes
+ * `BlockingMember`, what it must prove `ProvenMember`, how it lets go `ReleasingMember`.
  *
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what
  * is older than what this object has seen is refused, so that a late call of an earlier operation
  * cannot undo a later one. Every call may arrive twice.
  */
 import { hasKeyedDirectory } from "../../model/layout/directory.ts";
-import { ownsSamePart } from "../../model/layout/own-part.ts";
-import { type Layout, sameLayout } from "../../model/layout/layout.ts";
+import type { Layout } from "../../model/layout/layout.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { ownSince } from "../../model/layout/moves.ts";
-import { capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
+import { capturedKey, keepCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
-import { removeWriteBlocks, setWriteBlock, spoilFence } from "../move/write-blocks.ts";
+import { setWriteBlock, spoilFence } from "../move/write-blocks.ts";
 import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
 import { type Moving, isCheckedFor } from "../move/moving.ts";
-import { ProvenMember } from "./proven-member.ts";
+import { ReleasingMember } from "./releasing-member.ts";
 import type { Activation, Message } from "../protocol/messages.ts";
-import type {
-  CountReply,
-  MendReply,
-  PrepareReply,
-  RecopyReply,
-  TableRows,
-} from "../protocol/replies.ts";
+import type { CountReply, PrepareReply, RecopyReply } from "../protocol/replies.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
-import {
-  type Table,
-  checkPrimaryKey,
-  existingTables,
-  undeclaredTables,
-} from "../storage/tables.ts";
-import { deleteAllRows } from "../move/delete-keys.ts";
+import { type Table, checkPrimaryKey, undeclaredTables } from "../storage/tables.ts";
 import {
   changedTables,
   definitionsOf,
@@ -46,20 +33,19 @@ import {
 } from "../move/frozen-tables.ts";
 import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
-import { promoteRows, undoPromotion } from "../move/promote.ts";
-import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
+import { promoteRows } from "../move/promote.ts";
+import { createStaging, dropStaged } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
-import { setStraysAside } from "../move/stray-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { countRows } from "./count-rows.ts";
 import { deleteMoved } from "./delete-moved.ts";
-import { countRetired, dropRetired, putAway } from "./retired-rows.ts";
+import { countRetired, dropRetired } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
 
 /** Rows that were to be live before the commit are not: the member was restored in between. */
 class NotPromoted extends Error {}
 
-export class Member extends ProvenMember {
+export class Member extends ReleasingMember {
   /** The attempt whose fence was put up in this life of the object. */
   #fencedInLife = 0;
 
@@ -106,7 +92,7 @@ export class Member extends ProvenMember {
         );
       }
       if (this.moving?.operation !== operation) {
-        this.#forgetOlder();
+        this.forgetOlder();
         this.#keepReserve(request);
         requireRoom(this.sql);
         spoilFence(this.sql, 0);
@@ -195,7 +181,7 @@ export class Member extends ProvenMember {
       this.requireUnspoiled(operation, attempt);
       if (moving.fence === attempt) return;
       this.#fencedInLife = attempt;
-      this.#undoPromotion(moving);
+      this.undoPromotion(moving);
       this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
       // A member that does not serve yet refuses writes already.
@@ -262,7 +248,7 @@ export class Member extends ProvenMember {
       // The library before knows no promotion, and lifts a fence without a look at it.
       const isOver = (moving.promotion?.attempt ?? Infinity) <= attempt;
       if (stands || isOver) spendReserve(this.sql);
-      if (stands || isOver) this.#undoPromotion(moving);
+      if (stands || isOver) this.undoPromotion(moving);
       const lifted = stands ? { fence: 0, promotion: null } : isOver ? { promotion: null } : {};
       this.put({
         moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
@@ -322,146 +308,11 @@ export class Member extends ProvenMember {
             `${this.self} has not promoted attempt ${attempt} of operation ${operation}, which has cut over`,
           );
         if (!isPromoted) promoteRows(this.sql, plan, incoming, this.self);
-        this.#serve({ ...membership, epoch, layout });
+        this.serve({ ...membership, epoch, layout });
         const fenceFloor = Math.max(moving.fenceFloor, moving.fence + 1);
         this.put({ moving: { ...moving, fence: 0, promotion: null, fenceFloor } });
       }),
     );
-  }
-
-  /**
-   * Lets go of a completed operation: capture, staging and records end. Adopts the final layout.
-   * The rows of a member that has retired are put out of the way, where that is possible: in a full
-   * database they stay where they are.
-   */
-  finish(request: Message<"finish">): void {
-    const { operation, epoch, layout } = request;
-    const moved =
-      this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
-    const names = [...new Set([...this.declared(), ...moved])];
-    this.#end(
-      request,
-      (membership) => ({ ...membership, epoch, layout }),
-      () => {
-        const { membership } = this;
-        if (membership.serving || !membership.retired) return;
-        try {
-          this.sql.transaction(() => {
-            requireRoom(this.sql);
-            putAway(this.sql, names);
-          });
-        } catch (error) {
-          if (!isFull(error)) throw error;
-          return;
-        }
-        this.put({ membership: { ...membership, retired: false } });
-      },
-    );
-  }
-
-  /**
-   * Lets go of an operation that was cancelled or failed; what a target of a swap received is
-   * deleted.
-   */
-  abandon(request: Message<"abandon">): void {
-    const { epoch, layout } = request;
-    this.#end(request, (membership, moving) => {
-      if (moving?.isTarget && this.ownsNothing) this.#deleteAll();
-      return { ...membership, epoch: Math.max(membership.epoch, epoch), layout };
-    });
-  }
-
-  /**
-   * Drops what a retired member kept. What was written to its tables since then stays: nobody knows
-   * whose it is. Refused while it serves or takes part in a move.
-   */
-  empty(operation: number): void {
-    ensureSchema(this.sql);
-    this.change(() => {
-      const membership = this.membership;
-      if (!this.ownsNothing) return;
-      // A newer operation may have given this object rows again; what was put aside before it is of
-      // no use in any case.
-      if (membership.operation > operation) {
-        if (!this.moving) dropRetired(this.sql);
-        return;
-      }
-      if (this.moving) {
-        throw refused(
-          "moving",
-          `${this.self} has not heard yet that operation ${operation} is over`,
-        );
-      }
-      // An older library, or a full database, has left the rows where they were.
-      if (membership.retired) this.#deleteAll();
-      dropRetired(this.sql);
-      this.#clearDirectory();
-      this.put({ membership: { ...membership, retired: false } });
-    });
-  }
-
-  /** Adopts a newer layout in which this object plays no part of a running move. */
-  adopt(epoch: number, layout: Layout): void {
-    this.change(() => {
-      const membership = this.membership;
-      if (membership.epoch >= epoch || this.moving || membership.trouble) return;
-      if (ownsSamePart(this.self, membership.layout, layout))
-        this.#serve({ ...membership, epoch, layout });
-      else this.unproven(epoch);
-    });
-  }
-
-  /**
-   * Serves again, as a repair has shown it. Idempotent. Foreign keys are off. @throws RefusedError
-   * when nothing is to be repaired here: the member knows more than the repair.
-   */
-  mend({ epoch, layout, endedUpTo, known: planned }: Message<"mend">): MendReply {
-    const { membership: before } = this;
-    if (planned !== null && !this.isStill(planned)) {
-      const isMended = before.epoch === epoch && before.ended === endedUpTo && !before.trouble;
-      if (isMended && layout !== null && sameLayout(before.layout, layout)) return { setAside: [] };
-      throw refused(
-        "invalid",
-        `${this.self} is no longer as the repair was planned by: plan it again`,
-      );
-    }
-    const isNewer = (this.moving?.operation ?? before.operation) > endedUpTo;
-    if (before.epoch > epoch || (layout !== null && isNewer))
-      throw refused(
-        "invalid",
-        `${this.self} has gone on to epoch ${before.epoch} and operation ${before.operation}: plan the repair again`,
-      );
-    ensureSchema(this.sql);
-    let setAside: readonly TableRows[] = [];
-    this.change(() => {
-      const { trouble: _, token: __, tokenOf: ___, ...membership } = before;
-      if (layout === null) {
-        const { trouble: ____, ...known } = before;
-        // A cutover that it has missed is activated first: until then nothing is served.
-        return this.moving && known.epoch < epoch
-          ? this.put({ membership: known })
-          : this.#serve(known);
-      }
-      this.#forgetMove();
-      removeCapture(this.sql);
-      const { sql, self } = this;
-      const { partitioners } = this.options;
-      const rows = { sql, self, partitioners, tables: this.presentTables() };
-      setAside = setStraysAside(rows, layout, epoch);
-      if (!layout.members.includes(this.self)) this.#clearDirectory();
-      this.#serve({
-        ...membership,
-        operation: endedUpTo,
-        ended: endedUpTo,
-        epoch,
-        layout,
-        retired: false,
-      });
-      if (this.membership.serving) removeWriteBlocks(this.sql);
-      // Rows that may stand on it now came by no operation: the next may not clear them.
-      else this.put({ membership: { ...this.membership, retired: false } });
-    });
-    return { setAside };
   }
 
   count(): CountReply {
@@ -518,30 +369,6 @@ export class Member extends ProvenMember {
     keepCapture(this.sql, tables, capturedKey(to));
   }
 
-  /**
-   * An earlier operation whose end was never heard of here has ended all the same, or the root
-   * would not have begun another.
-   */
-  #forgetOlder(): void {
-    const older = this.moving;
-    if (!older) return;
-    if (older.isTarget && this.ownsNothing) this.#deleteAll();
-    this.#forgetMove();
-    removeCapture(this.sql);
-  }
-
-  /**
-   * Forgets the part in a move, and what it has staged and promoted. What stands in the live tables
-   * stays.
-   */
-  #forgetMove(): void {
-    const { moving } = this;
-    if (!moving) return;
-    this.#undoPromotion(moving);
-    if (moving.isTarget) dropStaging(this.sql, this.planAfterCutover(moving.operation));
-    this.forgetMoving();
-  }
-
   #clearTarget(tables: readonly Table[], membership: Membership): void {
     const rows = countRows(this.sql, tables).reduce((total, count) => total + count.rows, 0);
     // Rows that were put away are not among them: they are what a verified cutover left, and may
@@ -552,73 +379,8 @@ export class Member extends ProvenMember {
         `${this.self} already holds ${rows} rows that no layout names: move or delete them, then start again`,
       );
     }
-    this.#deleteAll();
+    this.deleteAll();
     dropRetired(this.sql);
     this.put({ membership: { ...this.membership, retired: false } });
-  }
-
-  #deleteAll(): void {
-    deleteAllRows(this.sql, existingTables(this.sql, this.declared()));
-    this.#clearDirectory();
-  }
-
-  #clearDirectory(): void {
-    for (const table of ["directory", "granted", "freed"])
-      this.sql.run(`DELETE FROM shardctl_${table}`);
-  }
-
-  #serve(membership: Membership): void {
-    const wasServing = this.membership.serving;
-    const serving = membership.layout.members.includes(this.self) && !membership.trouble;
-    const retired = serving ? false : wasServing || membership.retired;
-    this.put({ membership: this.noteKeys({ ...membership, serving, retired }) });
-    if (serving) setWriteBlock(this.sql, null);
-    else this.block("notMember");
-    // On a member that retires they do no harm behind its write blocks until the operation ends.
-    const { layout } = membership;
-    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.presentTables(), layout);
-    else if (this.moving === undefined) keepUnique(this.sql, [], null);
-    if (serving || this.moving === undefined) this.keepKeyTriggers(serving ? layout : null);
-  }
-
-  /**
-   * Takes back what was promoted under an attempt that is given up. Call in the transaction that
-   * lifts or replaces its fence.
-   */
-  #undoPromotion(moving: Moving): void {
-    const { operation, promotion } = moving;
-    if (!promotion) return;
-    undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
-    this.put({ moving: { ...moving, promotion: null } });
-  }
-
-  #end(
-    { operation, token, epoch, layout }: Message<"finish" | "abandon">,
-    next: (membership: Membership, moving: Moving | undefined) => Membership,
-    beforeEnd: () => void = () => undefined,
-  ): void {
-    ensureSchema(this.sql);
-    const { membership: before, moving: part, self } = this;
-    if (before.ended >= operation || before.operation > operation) return;
-    // A member out of step waits for its repair, and keeps what it knew of itself until then.
-    if (before.trouble && part?.operation !== operation) return;
-    // Each cutover was acknowledged here: one that is not known was forgotten.
-    if (!before.trouble && !ownsSamePart(self, before.layout, layout)) throw this.unproven(epoch);
-    this.change(() => {
-      const membership = this.membership;
-      spendReserve(this.sql);
-      if (this.moving !== undefined && this.moving.operation < operation) this.#forgetOlder();
-      const moving = this.moving?.operation === operation ? this.moving : undefined;
-      if (moving) this.#undoPromotion(moving);
-      if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
-      removeCapture(this.sql);
-      // A member out of step keeps what it knew of itself: a repair needs it.
-      const known = membership.trouble ? membership : next(membership, moving);
-      const after = { ...known, ...numbersOf({ operation, token }), ended: operation };
-      this.forgetMoving();
-      this.#serve(after);
-      if (this.membership.serving) removeWriteBlocks(this.sql);
-      beforeEnd();
-    });
   }
 }

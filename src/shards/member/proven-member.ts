@@ -7,11 +7,19 @@ import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
 import { missesPages, wentBack } from "../move/receive.ts";
 import { setWriteBlock } from "../move/write-blocks.ts";
+import { ownSince } from "../../model/layout/moves.ts";
+import { countLostCopies } from "../move/lost-copies.ts";
 import { countStrays, sampleStrays } from "../move/stray-rows.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { PageFloor } from "../protocol/terms.ts";
-import type { KnownState, TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
+import type {
+  KnownState,
+  TableRows,
+  TestifiedMove,
+  Testimony,
+  Trouble,
+} from "../protocol/replies.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { spendReserve } from "../storage/reserve.ts";
@@ -172,13 +180,19 @@ export class ProvenMember extends BlockingMember {
     throw missesPages(this.self, lost.source, received.get(lost.source) ?? 0, lost.sequence);
   }
 
-  /** Tells a repair what this object knows of itself. */
-  testify(layout: Layout | null, sampleMax?: number): Testimony {
+  /**
+   * Tells a repair what this object knows of itself; `lost` names sources that have lost their
+   * storage.
+   */
+  testify({ layout, sampleMax, lost = [] }: Omit<Message<"testify">, "kind">): Testimony {
     const { membership, moving, isStored, sql, self } = this;
     const { epoch, operation, ended, trouble = null } = membership;
     const { partitioners } = this.options;
     const rows = { sql, self, partitioners, tables: this.presentTables() };
-    const strays = layout === null ? [] : countStrays(rows, layout);
+    const strays =
+      layout === null
+        ? []
+        : addRows(countStrays(rows, layout), this.#countLostCopies(moving, lost, layout));
     return {
       isStored,
       epoch,
@@ -194,6 +208,17 @@ export class ProvenMember extends BlockingMember {
     };
   }
 
+  /** Copies that came from lost sources to this target of a shift, and are not live here. */
+  #countLostCopies(
+    moving: Moving | undefined,
+    lost: readonly string[],
+    layout: Layout,
+  ): TableRows[] {
+    if (!moving?.isTarget || moving.mode === "swap" || lost.length === 0) return [];
+    const plan = this.planAfterCutover(moving.operation);
+    return countLostCopies(this.sql, { plan, lost, own: ownSince(moving.from, layout, this.self) });
+  }
+
   /** True while nothing has changed since the member testified so. */
   protected isStill({ isStored, epoch, operation }: KnownState): boolean {
     const { membership } = this;
@@ -201,6 +226,13 @@ export class ProvenMember extends BlockingMember {
       this.isStored === isStored && membership.epoch === epoch && membership.operation === operation
     );
   }
+}
+
+/** Adds up the rows of each table. */
+export function addRows(...counts: readonly (readonly TableRows[])[]): TableRows[] {
+  const sums = new Map<string, number>();
+  for (const { table, rows } of counts.flat()) sums.set(table, (sums.get(table) ?? 0) + rows);
+  return Array.from(sums, ([table, rows]) => ({ table, rows }));
 }
 
 function testifiedMove({

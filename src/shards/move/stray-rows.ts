@@ -98,20 +98,32 @@ export function setStraysAside(member: MemberRows, layout: Layout, epoch: number
   // All keys first: a follower is found by the row that it follows.
   const found = tables.map((table) => ({ table, keys: findStrays(sql, table, layout, isStray) }));
   const aside = found.filter(({ keys }) => keys.length > 0);
-  for (const { table, keys } of aside.toReversed()) {
-    const kept = keepAsideTable(sql, table);
-    const columns = table.columns.map(quoteName).join(", ");
-    for (let from = 0; from < keys.length; from += PAGE_ROWS) {
-      const page = `[${keys.slice(from, from + PAGE_ROWS).join(",")}]`;
-      sql.run(
-        `INSERT INTO ${quoteName(kept)} (${EPOCH_COLUMN}, ${columns}) SELECT ?2, ${columns} FROM ${quoteName(table.name)} AS t WHERE ${inKeys(table)}`,
-        page,
-        epoch,
-      );
-      deleteKeys(sql, table.name, table, page);
-    }
-  }
+  for (const { table, keys } of aside.toReversed())
+    setRowsAside(sql, { table, from: table.name, keys }, epoch);
   return aside.map(({ table, keys }) => ({ table: table.name, rows: keys.length }));
+}
+
+/**
+ * Sets the rows of these primary keys aside: they leave the table `from`, which has the columns of
+ * `table`. Call inside a transaction, with foreign keys off.
+ */
+export function setRowsAside(
+  sql: Sql,
+  rows: { readonly table: Table; readonly from: string; readonly keys: readonly string[] },
+  epoch: number,
+): void {
+  const { table, from, keys } = rows;
+  const kept = keepAsideTable(sql, table, from);
+  const columns = table.columns.map(quoteName).join(", ");
+  for (let first = 0; first < keys.length; first += PAGE_ROWS) {
+    const page = `[${keys.slice(first, first + PAGE_ROWS).join(",")}]`;
+    sql.run(
+      `INSERT INTO ${quoteName(kept)} (${EPOCH_COLUMN}, ${columns}) SELECT ?2, ${columns} FROM ${quoteName(from)} AS t WHERE ${inKeys(table)}`,
+      page,
+      epoch,
+    );
+    deleteKeys(sql, from, table, page);
+  }
 }
 
 /** Primary keys as JSON arrays. */
@@ -138,7 +150,7 @@ function keySql(table: Table, layout: Layout): string {
  * The table for rows of this one, made when there is none. One of other columns, as a later version
  * of the class has them, gets a name of its own.
  */
-function keepAsideTable(sql: Sql, table: Table): string {
+function keepAsideTable(sql: Sql, table: Table, from: string): string {
   const wanted = [EPOCH_COLUMN, ...table.columns];
   const columnsOf = (name: string): string[] =>
     sql
@@ -151,7 +163,7 @@ function keepAsideTable(sql: Sql, table: Table): string {
       const columnList = table.columns.map(quoteName).join(", ");
       // As the columns' types have it, so that each value is stored as it was.
       sql.run(
-        `CREATE TABLE ${quoteName(name)} AS SELECT 0 AS ${EPOCH_COLUMN}, ${columnList} FROM ${quoteName(table.name)} WHERE false`,
+        `CREATE TABLE ${quoteName(name)} AS SELECT 0 AS ${EPOCH_COLUMN}, ${columnList} FROM ${quoteName(from)} WHERE false`,
       );
       return name;
     }

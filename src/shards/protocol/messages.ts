@@ -21,7 +21,6 @@ import type {
   QueryReply,
   Testimony,
   KnownState,
-  MendReply,
   PrepareReply,
   RecopyReply,
   WalkReply,
@@ -34,6 +33,7 @@ import type {
   CheckReply,
   StagedKeysReply,
   ResolveReply,
+  SetAsideReply,
   CountReply,
   DistributeReply,
 } from "./replies.ts";
@@ -201,6 +201,14 @@ export interface Activation {
   readonly attempt?: number;
 }
 
+/** The end of an operation, for one of its participants. */
+interface Release {
+  readonly epoch: number;
+  readonly layout: Layout;
+  /** Sources that have lost their storage: what came from them is set aside; absent for none. */
+  readonly lost?: readonly string[];
+}
+
 /** From the root to a member. */
 export type EngineRequest =
   | ({
@@ -293,14 +301,20 @@ export type EngineRequest =
     } & OfOperation)
   | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
   | ({ readonly kind: "activate"; readonly activation: Activation } & OfOperation)
-  | ({ readonly kind: "finish"; readonly epoch: number; readonly layout: Layout } & OfOperation)
-  | ({ readonly kind: "abandon"; readonly epoch: number; readonly layout: Layout } & OfOperation)
+  | ({ readonly kind: "finish" } & Release & OfOperation)
+  | ({ readonly kind: "abandon" } & Release & OfOperation)
   | ({ readonly kind: "empty" } & OfOperation)
   /**
    * Asks what a member knows of itself. With `layout`, also which of its rows are not its own under
-   * it; with `sampleMax`, the first of these of each table.
+   * it; with `sampleMax`, the first of these of each table; with `lost`, also which copies came to
+   * it from these sources and are not its own.
    */
-  | { readonly kind: "testify"; readonly layout: Layout | null; readonly sampleMax?: number }
+  | {
+      readonly kind: "testify";
+      readonly layout: Layout | null;
+      readonly sampleMax?: number;
+      readonly lost?: readonly string[];
+    }
   /**
    * Ends what keeps a member from serving, as a repair has shown it. With `layout` it takes that
    * and the epoch, sets aside the rows that are not its own, and forgets the operation that it took
@@ -317,6 +331,8 @@ export type EngineRequest =
        * member has lost more since, is refused. Null from the root to itself.
        */
       readonly known: KnownState | null;
+      /** As of `Release`. */
+      readonly lost?: readonly string[];
     }
   | { readonly kind: "count" }
   | { readonly kind: "health" }
@@ -404,11 +420,12 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly fence: FenceReply;
   readonly unfence: void;
   readonly activate: void;
-  readonly finish: void;
-  readonly abandon: void;
+  /** An older library answers nothing, and sets nothing aside. */
+  readonly finish: SetAsideReply | undefined;
+  readonly abandon: SetAsideReply | undefined;
   readonly empty: void;
   readonly testify: Testimony;
-  readonly mend: MendReply;
+  readonly mend: SetAsideReply;
   readonly count: CountReply;
   readonly health: HealthReply;
   /** A root answers for its namespace; a member, asked with `sampleEvery`, for itself. */

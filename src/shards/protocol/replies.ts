@@ -58,7 +58,7 @@ export interface Testimony {
   readonly moving: TestifiedMove | null;
   /**
    * Rows of the declared tables that are not this member's under the layout that was asked for, by
-   * table.
+   * table; of a target with them the copies that came from sources which have lost theirs.
    */
   readonly strays: readonly TableRows[];
   /** Only when they were asked for. */
@@ -85,7 +85,8 @@ export interface TableRows {
   readonly rows: number;
 }
 
-export interface MendReply {
+/** The rows that a member has set aside. */
+export interface SetAsideReply {
   readonly setAside: readonly TableRows[];
 }
 

@@ -5,6 +5,7 @@ import { backoffMs } from "./failures.ts";
 import { EngineFault } from "../storage/faults.ts";
 import type { Chore } from "./journal.ts";
 import type { DriverContext } from "./progress.ts";
+import { release, tellAside } from "./release.ts";
 
 /** Longest wait for one chore. */
 const CHORE_MS_MAX = 5_000;
@@ -18,20 +19,12 @@ const FULL_TRIES_MAX = 10;
 /** Tells members what they missed, and empties retired ones whose time has come. */
 export async function doChores(context: DriverContext): Promise<void> {
   const { journal, runtime, sql } = context;
-  const { layout, epoch } = journal.registry();
   const due = journal.chores().filter((chore) => chore.dueAt <= runtime.now());
   // A bounded part of them: members that hang must not keep the root from what else its alarm is
   // for. The next alarm takes the rest.
   await each(due.slice(0, FAN_OUT_MAX), async (chore) => {
-    const { member, kind, operation } = chore;
     try {
-      await within(
-        runtime,
-        context.ask(member, { kind, operation, epoch, layout }),
-        CHORE_MS_MAX,
-        member,
-      );
-      sql.transaction(() => journal.dropChore(chore));
+      await within(runtime, doChore(context, chore), CHORE_MS_MAX, chore.member);
     } catch (error) {
       if (isPointless(context, chore, error)) {
         sql.transaction(() => journal.dropChore(chore));
@@ -44,6 +37,36 @@ export async function doChores(context: DriverContext): Promise<void> {
         dueAt: runtime.now() + backoffMs(chore.tries + 1),
       });
     }
+  });
+}
+
+/**
+ * Tells participants of a new operation the end of an older one at once, where copies of lost
+ * sources are to be set aside: preparing would delete them. @throws what keeps one from it.
+ */
+export async function keepCopies(
+  context: DriverContext,
+  members: readonly string[],
+): Promise<void> {
+  const { journal } = context;
+  const due = journal
+    .chores()
+    .filter(
+      ({ kind, member, operation }) =>
+        kind !== "empty" && members.includes(member) && journal.find(operation)?.lost !== undefined,
+    );
+  await each(due, (chore) => doChore(context, chore));
+}
+
+async function doChore(context: DriverContext, chore: Chore): Promise<void> {
+  const { journal, sql, ask } = context;
+  const { member, kind, operation } = chore;
+  if (kind === "empty") await ask(member, { kind, operation });
+  const setAside = kind === "empty" ? [] : await release(context, member, { kind, operation });
+  sql.transaction(() => {
+    journal.dropChore(chore);
+    const record = journal.find(operation);
+    if (record) tellAside(context, record, setAside);
   });
 }
 

@@ -1,6 +1,7 @@
 /**
  * The end of an operation: every participant lets go, and the record says what has become of it.
  */
+import type { StrayRows } from "../../model/repair.ts";
 import { hideRowWords } from "../../model/row-words.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { spendReserve } from "../storage/reserve.ts";
@@ -8,6 +9,7 @@ import { each } from "./each.ts";
 import { BACKOFF_MS_MIN } from "./failures.ts";
 import { type OperationRecord, endedState, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
+import { describeAside, noteLost, release, tellAside } from "./release.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -20,10 +22,12 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
   const { layout, epoch } = journal.registry();
   const kind = record.fault === null ? "finish" : "abandon";
   if (kind === "abandon" && record.attempt > 0) await hearAll(context, record);
+  if (kind === "abandon") await noteLost(context, record);
   const silent: string[] = [];
+  const setAside: StrayRows[] = [];
   await each(participants(record), async (member) => {
     try {
-      await context.ask(member, { kind, operation: record.id, epoch, layout });
+      setAside.push(...(await release(context, member, { kind, operation: record.id })));
     } catch {
       silent.push(member);
     }
@@ -35,7 +39,7 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
     // First of all: the record gives the room back that it had to grow, and the waves give theirs.
     const fault = record.fault && {
       ...record.fault,
-      message: withOutcome(record.fault.message, record),
+      message: withOutcome(record.fault.message, record) + describeAside(current, setAside),
     };
     const ended = save(context, current, {
       state: endedState(fault),
@@ -71,6 +75,7 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
         ? { kind: ended.fault.kind, message: hideRowWords(ended.fault.message) }
         : { epoch },
     );
+    tellAside(context, ended, setAside);
   });
 }
 

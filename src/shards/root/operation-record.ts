@@ -64,6 +64,8 @@ export interface OperationRecord extends OperationFacts {
   readonly preparingSince?: number;
   /** Tables that are being prepared again; absent for none. */
   readonly recopies?: readonly string[];
+  /** Sources that have lost their storage, as a repair or the end has found; absent for none. */
+  readonly lost?: readonly string[];
   /**
    * True when the wave that was cut over last was promoted, or in a swap checked whole, before its
    * commit: the activation asks for that attempt. Absent in records of

@@ -6,12 +6,9 @@
  */
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
-import type { Disorder, RepairStep } from "../../model/repair.ts";
-import type { TableRows, TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
+import type { TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
-
-/** The answer of an object; `silent` when there was none. */
-export type Answer = Testimony | "silent" | "knowsNothing";
+import { type Answer, hasLostItsPart } from "./testimonies.ts";
 
 /** The facts that a repair is decided from. */
 export interface RepairFacts {
@@ -34,6 +31,8 @@ export type OperationEnd =
       readonly before: Layout;
       /** The attempt under which its rows were promoted; 0 for none. */
       readonly promoted: number;
+      /** Its sources that have lost their storage. */
+      readonly lost: readonly string[];
     }
   /** The root alone takes it for running. */
   | { readonly kind: "over"; readonly record: OperationRecord };
@@ -42,6 +41,8 @@ export interface MemberMend {
   readonly member: string;
   /** Null: it goes on by what it knows. */
   readonly layout: Layout | null;
+  /** Sources of what it has taken that have lost their storage. */
+  readonly lost: readonly string[];
 }
 
 export interface RepairDecision {
@@ -51,6 +52,8 @@ export interface RepairDecision {
   readonly isRegistryLost: boolean;
   readonly operations: readonly OperationEnd[];
   readonly mends: readonly MemberMend[];
+  /** Sources of the running operation that have lost their storage. */
+  readonly lost: readonly string[];
   readonly endedUpTo: number;
   readonly losses: readonly { readonly member: string; readonly summary: string }[];
   readonly obstacles: readonly string[];
@@ -72,7 +75,7 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const provers = told.filter(({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch));
   const layout =
     registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
-  const end = isRegistryLost ? endOfUnknown(told, layout, newestEpoch) : null;
+  const end = isRegistryLost ? endOfUnknown(answers, told, layout, newestEpoch) : null;
   const mends = findMends(facts, layout, isRegistryLost, end);
   const losses = mends.flatMap(({ member, layout: taken }) =>
     taken === null && !(isRegistryLost && member === root)
@@ -80,18 +83,7 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
       : lossOf(member, answers.get(member), layout),
   );
   const obstacles = [
-    ...[...answers]
-      .filter(([, answer]) => answer === "silent")
-      .map(([member]) => `${member} ${SILENT}`),
-    ...provers
-      .filter((prover) => !sameLayout(layout, prover.layout))
-      .map(({ member }) => `${member} ${OTHER_LAYOUT}`),
-    ...(isRegistryLost &&
-    provers.length === 0 &&
-    !isFirst(told, newestEpoch) &&
-    !isCommittedSince(registry.epoch, newestEpoch, trouble)
-      ? [NOBODY_KNOWN]
-      : []),
+    ...findObstacles(facts, { newestEpoch, trouble, layout, isRegistryLost, told, provers }),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
   ];
@@ -106,11 +98,42 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
     isRegistryLost,
     operations: [...(end ? [end] : []), ...(isRegistryLost ? oversOf(running, end) : [])],
     mends,
+    lost: isRegistryLost ? [] : lostOfRunning(running, answers),
     // Of an operation that is ended here the members are still to hear.
     endedUpTo: Math.max(newest, ...told.map(({ operation, ended }) => Math.max(operation, ended))),
     losses,
     obstacles,
   };
+}
+
+type Told = readonly (Testimony & { readonly member: string })[];
+
+/** Lists the obstacles to a proven registry. */
+function findObstacles(
+  { registry, answers }: RepairFacts,
+  heard: {
+    readonly newestEpoch: number;
+    readonly trouble: Trouble | null;
+    readonly layout: Layout;
+    readonly isRegistryLost: boolean;
+    readonly told: Told;
+    readonly provers: Told;
+  },
+): string[] {
+  const { newestEpoch, trouble, layout, isRegistryLost, told, provers } = heard;
+  const isProven =
+    provers.length > 0 ||
+    isFirst(told, newestEpoch) ||
+    isCommittedSince(registry.epoch, newestEpoch, trouble);
+  return [
+    ...[...answers]
+      .filter(([, answer]) => answer === "silent")
+      .map(([member]) => `${member} ${SILENT}`),
+    ...provers
+      .filter((prover) => !sameLayout(layout, prover.layout))
+      .map(({ member }) => `${member} ${OTHER_LAYOUT}`),
+    ...(isRegistryLost && !isProven ? [NOBODY_KNOWN] : []),
+  ];
 }
 
 /** An operation that the lost journal has running, and no member takes part in. */
@@ -174,7 +197,8 @@ function refuseLoss({ member, summary }: RepairDecision["losses"][number]): stri
  * is left.
  */
 function endOfUnknown(
-  told: readonly (Testimony & { readonly member: string })[],
+  answers: ReadonlyMap<string, Answer>,
+  told: Told,
   layout: Layout,
   newestEpoch: number,
 ): (OperationEnd & { readonly kind: "back" | "forward" }) | null {
@@ -199,6 +223,7 @@ function endOfUnknown(
     move,
     before: isForward && behind ? before : layout,
     promoted,
+    lost: lostSources(move, answers),
   };
 }
 
@@ -227,24 +252,48 @@ function findMends(
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
       if (isLostRoot || mayHaveOwned(member, layout, answers) || isAwaited(member, running))
-        mends.push({ member, layout });
+        mends.push({ member, layout, lost: [] });
     } else if (isSameOperation(answer, live)) {
       // Null where the driver's next word to it tells the rest.
       const isTold = isRegistryLost || running?.step === "activate";
       // A former member needs no loss accepted: its rows may be newer than those moved, and are
       // set aside.
       const isLed = isTold && isMember && !hasForgotten(member, answer, layout);
-      if (answer.trouble) mends.push({ member, layout: isLed ? null : layout });
+      if (answer.trouble)
+        mends.push({
+          member,
+          layout: isLed ? null : layout,
+          lost: lostSources(answer.moving, answers),
+        });
     } else if (
       answer.trouble ||
       isLostRoot ||
       isLeft(answer, isRegistryLost) ||
       !ownsSamePart(member, answer.layout, layout)
     ) {
-      mends.push({ member, layout });
+      mends.push({ member, layout, lost: lostSources(answer.moving, answers) });
     }
   }
   return mends;
+}
+
+/** The sources of a move that have lost their storage. */
+export function lostSources(
+  move: Pick<TestifiedMove, "operation" | "token" | "from"> | null,
+  answers: ReadonlyMap<string, Answer>,
+): string[] {
+  return (move?.from.members ?? []).filter(
+    (source) => move && hasLostItsPart(answers.get(source), move),
+  );
+}
+
+/** The same of the running operation, where its end alone is left to be told. */
+function lostOfRunning(
+  running: OperationRecord | undefined,
+  answers: ReadonlyMap<string, Answer>,
+): string[] {
+  if (!running || refuseWhileRunning(running).length > 0) return [];
+  return lostSources({ ...running, operation: running.id }, answers);
 }
 
 /**
@@ -342,67 +391,4 @@ function lossOf(
   if (ownsSamePart(member, answer.layout, layout)) return [];
   const summary = `${member} is back at epoch ${answer.epoch}: rows that have come to it since then are not here, and were deleted where they came from`;
   return [{ member, summary }];
-}
-
-/** The state of the namespace, in words: null when nothing is out of step. */
-export function disorderOf(
-  root: string,
-  members: readonly {
-    readonly member: string;
-    readonly kind: Disorder["kind"];
-    readonly message: string;
-    readonly since: number;
-  }[],
-): Disorder | null {
-  const lost = members.find(({ member, kind }) => member === root && kind === "registryLost");
-  if (lost)
-    return { kind: "registryLost", members: [root], message: lost.message, since: lost.since };
-  const first = members[0];
-  if (!first) return null;
-  return {
-    kind: "outOfStep",
-    members: members.map(({ member }) => member),
-    message: members.map(({ message }) => message).join("; "),
-    since: Math.min(...members.map(({ since }) => since)),
-  };
-}
-
-/** One line for each thing that a repair does, without its rows set aside. */
-export function describeSteps(
-  { epoch, layout, isRegistryLost, operations, mends }: RepairDecision,
-  root: string,
-  straysOf: (member: string) => readonly TableRows[],
-): RepairStep[] {
-  const steps: RepairStep[] = [];
-  for (const end of operations) {
-    const summary =
-      end.kind === "over"
-        ? `Ends operation ${end.record.id} in the journal: its members have ended it, or know nothing of it`
-        : end.kind === "forward"
-          ? `Carries the cutover of operation ${end.move.operation} to its end on every member, and ends it there`
-          : `Ends operation ${end.move.operation} as cancelled: its members let go, and keep their rows`;
-    steps.push({ kind: "operation", member: root, summary, setAside: [] });
-  }
-  if (isRegistryLost) {
-    const shards =
-      layout.kind === "none"
-        ? "unsharded"
-        : `${layout.members.length} shards by ${layout.shardKey}`;
-    steps.push({
-      kind: "registry",
-      member: root,
-      summary: `Takes the registry that the members prove: ${shards}, as epoch ${epoch}`,
-      setAside: [],
-    });
-  }
-  for (const { member, layout: taken } of mends) {
-    const setAside = straysOf(member).map(({ table, rows }) => ({ member, table, rows }));
-    const owns = layout.members.includes(member) ? "its part" : "no part";
-    const summary =
-      taken === null
-        ? `Serves again, by what it knows`
-        : `Takes the layout at epoch ${epoch}, with ${owns} of the keys`;
-    steps.push({ kind: "member", member, summary, setAside });
-  }
-  return steps;
 }

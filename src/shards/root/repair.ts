@@ -8,20 +8,20 @@ import { type Layout, shardName } from "../../model/layout/layout.ts";
 import { operationModeFor } from "../../model/operation-mode.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../model/repair.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
-import { RefusedError, refused } from "../protocol/refused-error.ts";
+import { refused } from "../protocol/refused-error.ts";
 import type { KnownState, TableRows, TestifiedMove, Testimony } from "../protocol/replies.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
+import { type Answer, hearTestimony } from "./testimonies.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
 import type { DriverContext } from "./progress.ts";
 import {
-  type Answer,
   type MemberMend,
   type OperationEnd,
   type RepairDecision,
   decideRepair,
-  describeSteps,
-  disorderOf,
+  lostSources,
 } from "./repair-plan.ts";
+import { describeSteps, disorderOf } from "./repair-words.ts";
 
 /** The context of a repair: that of a step, and the root. */
 export interface RepairContext extends DriverContext {
@@ -65,20 +65,25 @@ export async function repair(
     throw refused("invalid", `The repair cannot be applied: ${plan.obstacles.join("; ")}`);
   const { epoch, endedUpTo } = decision;
   const setAside: StrayRows[] = [];
-  const mend = async (member: string, layout: Layout | null): Promise<void> => {
+  const mend = async ({ member, layout, lost }: MemberMend): Promise<void> => {
     const known = member === root ? null : knownState(answers.get(member));
-    const reply = await context.ask(member, { kind: "mend", epoch, layout, endedUpTo, known });
+    const message = { kind: "mend", epoch, layout, endedUpTo, known, lost } as const;
+    const reply = await context.ask(member, message);
     setAside.push(...reply.setAside.map(({ table, rows }) => ({ member, table, rows })));
   };
   const others = decision.mends.filter(({ member }) => member !== root);
-  await each(
-    others.map(({ member }) => member),
-    (member) => mend(member, others.find((each_) => each_.member === member)?.layout ?? null),
-  );
+  await each(others, mend);
   context.sql.transaction(() => {
     if (journal.epoch() > epoch)
       throw refused("invalid", "The registry has moved on: plan the repair again");
     for (const end of decision.operations) endOperation(context, decision, end, by);
+    const running = journal.running();
+    // A source that is mended knows nothing of what it had sent: its targets are told at the end.
+    if (running && decision.lost.length > 0)
+      journal.update({
+        ...running,
+        lost: [...new Set([...(running.lost ?? []), ...decision.lost])].toSorted(),
+      });
     journal.skipTo(endedUpTo);
     // A repair that was killed has committed it already.
     if (decision.isRegistryLost && journal.epoch() < epoch)
@@ -93,7 +98,7 @@ export async function repair(
   });
   // Last of all: from here on the root serves.
   const own = decision.mends.find(({ member }) => member === root);
-  if (own) await mend(root, own.layout);
+  if (own) await mend(own);
   context.changed();
   return { namespace: root, fingerprint, steps: plan.steps, setAside };
 }
@@ -118,9 +123,9 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     ],
   };
   await each(
-    decision.mends.flatMap(({ member, layout }) => (layout === null ? [] : [member])),
-    async (member) => {
-      const found = await ask(context, member, decision.layout);
+    decision.mends.filter(({ layout }) => layout !== null),
+    async ({ member, lost }) => {
+      const found = await hearTestimony(context, member, { layout: decision.layout, lost });
       if (typeof found === "object") strays.set(member, found.strays);
     },
   );
@@ -185,9 +190,11 @@ async function findMisplaced(
     if (known.moving)
       return context.journal.chores().some((chore) => chore.member === member)
         ? []
-        : [{ member, layout }];
-    const answer = await ask(context, member, layout);
-    return typeof answer === "object" && answer.strays.length > 0 ? [{ member, layout }] : [];
+        : [{ member, layout, lost: lostSources(known.moving, answers) }];
+    const answer = await hearTestimony(context, member, { layout });
+    return typeof answer === "object" && answer.strays.length > 0
+      ? [{ member, layout, lost: [] }]
+      : [];
   });
   return found.flat();
 }
@@ -219,7 +226,7 @@ async function hearAll(
     const found: string[] = [];
     for (let from = 0; from < asked.length; from += FAN_OUT_MAX) {
       await each(asked.slice(from, from + FAN_OUT_MAX), async (member) => {
-        const answer = await ask(context, member, null);
+        const answer = await hearTestimony(context, member, { layout: null });
         answers.set(member, answer);
         if (typeof answer !== "object" || !answer.isStored) return;
         const { layout, moving, trouble } = answer;
@@ -258,17 +265,6 @@ function nextShard(root: string, { kind, generation }: Layout): string {
   return shardName(root, kind === "none" ? generation : generation + 1, 0);
 }
 
-async function ask(context: RepairContext, member: string, layout: Layout | null): Promise<Answer> {
-  try {
-    return await context.ask(member, { kind: "testify", layout });
-  } catch (error) {
-    // Only the word of an object that has nothing counts as nothing.
-    return error instanceof RefusedError && error.reason.kind === "outOfStep"
-      ? "knowsNothing"
-      : "silent";
-  }
-}
-
 function membersOf(...layouts: readonly (Layout | undefined)[]): string[] {
   return layouts.flatMap((layout) => layout?.members ?? []);
 }
@@ -296,7 +292,7 @@ function endOperation(
     });
     return;
   }
-  const { move, before, promoted } = end;
+  const { move, before, promoted, lost } = end;
   const known = journal.find(move.operation);
   // The journal may have another of that number, which it has begun since.
   const isSame =
@@ -320,6 +316,7 @@ function endOperation(
     // it.
     attempt: promoted > 0 ? promoted : isSame ? known.attempt : 1,
     isPromoted: promoted > 0,
+    ...(lost.length > 0 && { lost }),
     fencedAt: now,
     notBefore: 0,
     paused: null,

@@ -33,7 +33,7 @@ import { each } from "./each.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
 import { noteMembers } from "./member-notes.ts";
 import { type RepairContext, planRepair, repair } from "./repair.ts";
-import { disorderOf } from "./repair-plan.ts";
+import { disorderOf } from "./repair-words.ts";
 import { tellRows } from "./tell-rows.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";

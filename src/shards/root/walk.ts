@@ -6,6 +6,7 @@ import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/replies.ts";
 import { EngineFault } from "../storage/faults.ts";
+import { keepCopies } from "./chores.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
@@ -27,6 +28,7 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
     policy.rowsPerSecondMax === null
       ? null
       : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
+  await keepCopies(context, participants(record));
   const replies = await each(participants(record), async (member) => {
     const request = {
       kind: "prepare",

@@ -364,7 +364,9 @@ describe.each(LOOKS.map((request) => [request.kind, request] as const))(
       // One turn of the driver: the root captures, so that calls know of the move.
       const driving = shop.alarm();
       await expect
-        .poll(() => storage.database.peek("SELECT 1 FROM shardctl_meta WHERE key = 'moving'"))
+        .poll(() => storage.database.peek("SELECT 1 FROM shardctl_meta WHERE key = 'moving'"), {
+          interval: 1,
+        })
         .toHaveLength(1);
       runtime.evict(id);
       storage.isTicking = true;

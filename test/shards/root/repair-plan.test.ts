@@ -4,11 +4,8 @@ import { describe, expect, it } from "vitest";
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { Testimony } from "../../../src/shards/protocol/replies.ts";
-import {
-  type Answer,
-  type RepairFacts,
-  decideRepair,
-} from "../../../src/shards/root/repair-plan.ts";
+import { type RepairFacts, decideRepair } from "../../../src/shards/root/repair-plan.ts";
+import type { Answer } from "../../../src/shards/root/testimonies.ts";
 
 const ROOT = "ns";
 const NONE = unshardedLayout(ROOT, 0);

@@ -1,0 +1,280 @@
+/**
+ * Lets go of operations: ended, forgotten, or taken for running by a member that a repair mends.
+ *
+ * Rule "operation-numbers": a late call of an operation that is over changes nothing. What came
+ * from sources that have lost their storage is set aside: it may be all that is left of their rows.
+ */
+import { hasKeyedDirectory } from "../../model/layout/directory.ts";
+import { type Layout, sameLayout } from "../../model/layout/layout.ts";
+import { ownSince } from "../../model/layout/moves.ts";
+import { ownsSamePart } from "../../model/layout/own-part.ts";
+import { removeCapture } from "../move/capture.ts";
+import { deleteAllRows } from "../move/delete-keys.ts";
+import { setLostCopiesAside } from "../move/lost-copies.ts";
+import type { Moving } from "../move/moving.ts";
+import { undoPromotion } from "../move/promote.ts";
+import { dropStaging } from "../move/staging.ts";
+import { setStraysAside } from "../move/stray-rows.ts";
+import { removeWriteBlocks, setWriteBlock } from "../move/write-blocks.ts";
+import type { Message } from "../protocol/messages.ts";
+import { refused } from "../protocol/refused-error.ts";
+import type { SetAsideReply, TableRows } from "../protocol/replies.ts";
+import { isFull } from "../storage/faults.ts";
+import { requireRoom, spendReserve } from "../storage/reserve.ts";
+import { ensureSchema } from "../storage/schema.ts";
+import { existingTables } from "../storage/tables.ts";
+import { type Membership, numbersOf } from "./membership.ts";
+import { ProvenMember, addRows } from "./proven-member.ts";
+import { dropRetired, putAway } from "./retired-rows.ts";
+import { keepUnique } from "./unique.ts";
+
+/** The end of an operation, as a member needs it to judge its copies. */
+type Release = Pick<Message<"abandon">, "lost" | "layout" | "epoch">;
+
+export class ReleasingMember extends ProvenMember {
+  /**
+   * Lets go of a completed operation: capture, staging and records end. Adopts the final layout.
+   * The rows of a member that has retired are put out of the way, where that is possible: in a full
+   * database they stay where they are.
+   */
+  finish(request: Message<"finish">): SetAsideReply {
+    const { operation, epoch, layout } = request;
+    const moved =
+      this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
+    const names = [...new Set([...this.declared(), ...moved])];
+    return this.#end(
+      request,
+      (membership) => ({ ...membership, epoch, layout }),
+      () => {
+        const { membership } = this;
+        if (membership.serving || !membership.retired) return;
+        try {
+          this.sql.transaction(() => {
+            requireRoom(this.sql);
+            putAway(this.sql, names);
+          });
+        } catch (error) {
+          if (!isFull(error)) throw error;
+          return;
+        }
+        this.put({ membership: { ...membership, retired: false } });
+      },
+    );
+  }
+
+  /**
+   * Lets go of an operation that was cancelled or failed; what a target of a swap received is
+   * deleted, but for what came from sources that have lost their storage.
+   */
+  abandon(request: Message<"abandon">): SetAsideReply {
+    const { epoch, layout } = request;
+    return this.#end(request, (membership, moving) => {
+      if (moving?.isTarget && this.ownsNothing) this.deleteAll();
+      return { ...membership, epoch: Math.max(membership.epoch, epoch), layout };
+    });
+  }
+
+  /**
+   * Drops what a retired member kept. What was written to its tables since then stays: nobody knows
+   * whose it is. Refused while it serves or takes part in a move.
+   */
+  empty(operation: number): void {
+    ensureSchema(this.sql);
+    this.change(() => {
+      const membership = this.membership;
+      if (!this.ownsNothing) return;
+      // A newer operation may have given this object rows again; what was put aside before it is of
+      // no use in any case.
+      if (membership.operation > operation) {
+        if (!this.moving) dropRetired(this.sql);
+        return;
+      }
+      if (this.moving) {
+        throw refused(
+          "moving",
+          `${this.self} has not heard yet that operation ${operation} is over`,
+        );
+      }
+      // An older library, or a full database, has left the rows where they were.
+      if (membership.retired) this.deleteAll();
+      dropRetired(this.sql);
+      this.clearDirectory();
+      this.put({ membership: { ...membership, retired: false } });
+    });
+  }
+
+  /** Adopts a newer layout in which this object plays no part of a running move. */
+  adopt(epoch: number, layout: Layout): void {
+    this.change(() => {
+      const membership = this.membership;
+      if (membership.epoch >= epoch || this.moving || membership.trouble) return;
+      if (ownsSamePart(this.self, membership.layout, layout))
+        this.serve({ ...membership, epoch, layout });
+      else this.unproven(epoch);
+    });
+  }
+
+  /**
+   * Serves again, as a repair has shown it. Idempotent. Foreign keys are off. @throws RefusedError
+   * when nothing is to be repaired here: the member knows more than the repair.
+   */
+  mend({ epoch, layout, endedUpTo, known: planned, lost = [] }: Message<"mend">): SetAsideReply {
+    const { membership: before } = this;
+    if (planned !== null && !this.isStill(planned)) {
+      const isMended = before.epoch === epoch && before.ended === endedUpTo && !before.trouble;
+      if (isMended && layout !== null && sameLayout(before.layout, layout)) return { setAside: [] };
+      throw refused(
+        "invalid",
+        `${this.self} is no longer as the repair was planned by: plan it again`,
+      );
+    }
+    const isNewer = (this.moving?.operation ?? before.operation) > endedUpTo;
+    if (before.epoch > epoch || (layout !== null && isNewer))
+      throw refused(
+        "invalid",
+        `${this.self} has gone on to epoch ${before.epoch} and operation ${before.operation}: plan the repair again`,
+      );
+    ensureSchema(this.sql);
+    let setAside: readonly TableRows[] = [];
+    this.change(() => {
+      const { trouble: _, token: __, tokenOf: ___, ...membership } = before;
+      if (layout === null) {
+        const { trouble: ____, ...known } = before;
+        // A cutover that it has missed is activated first: until then nothing is served.
+        return this.moving && known.epoch < epoch
+          ? this.put({ membership: known })
+          : this.serve(known);
+      }
+      const copies = this.#forgetMove({ lost, layout, epoch });
+      removeCapture(this.sql);
+      const { sql, self } = this;
+      const { partitioners } = this.options;
+      const rows = { sql, self, partitioners, tables: this.presentTables() };
+      setAside = addRows(copies, setStraysAside(rows, layout, epoch));
+      if (!layout.members.includes(this.self)) this.clearDirectory();
+      this.serve({
+        ...membership,
+        operation: endedUpTo,
+        ended: endedUpTo,
+        epoch,
+        layout,
+        retired: false,
+      });
+      if (this.membership.serving) removeWriteBlocks(this.sql);
+      // Rows that may stand on it now came by no operation: the next may not clear them.
+      else this.put({ membership: { ...this.membership, retired: false } });
+    });
+    return { setAside };
+  }
+
+  /**
+   * An earlier operation whose end was never heard of here has ended all the same, or the root
+   * would not have begun another.
+   */
+  protected forgetOlder(): void {
+    const older = this.moving;
+    if (!older) return;
+    if (older.isTarget && this.ownsNothing) this.deleteAll();
+    this.#forgetMove();
+    removeCapture(this.sql);
+  }
+
+  /**
+   * Forgets the part in a move, and what it has staged and promoted. What stands in the live tables
+   * stays, and what came from lost sources is set aside.
+   */
+  #forgetMove(release?: Release): readonly TableRows[] {
+    const { moving } = this;
+    if (!moving) return [];
+    this.undoPromotion(moving);
+    // In a swap they stand in the live tables, among rows that are not this member's.
+    const isStaged = moving.mode === "shift";
+    const setAside = release && isStaged ? this.#keepLostCopies(moving, release) : [];
+    if (moving.isTarget) dropStaging(this.sql, this.planAfterCutover(moving.operation));
+    this.forgetMoving();
+    return setAside;
+  }
+
+  /** Sets aside what came from sources that have lost their storage, and is not live here. */
+  #keepLostCopies(
+    { isTarget, operation, from }: Moving,
+    { lost = [], layout, epoch }: Release,
+  ): readonly TableRows[] {
+    if (!isTarget || lost.length === 0) return [];
+    const plan = this.planAfterCutover(operation);
+    const own = ownSince(from, layout, this.self);
+    return setLostCopiesAside(this.sql, { plan, lost, own }, epoch);
+  }
+
+  protected deleteAll(): void {
+    deleteAllRows(this.sql, existingTables(this.sql, this.declared()));
+    this.clearDirectory();
+  }
+
+  protected clearDirectory(): void {
+    for (const table of ["directory", "granted", "freed"])
+      this.sql.run(`DELETE FROM shardctl_${table}`);
+  }
+
+  protected serve(membership: Membership): void {
+    const wasServing = this.membership.serving;
+    const serving = membership.layout.members.includes(this.self) && !membership.trouble;
+    const retired = serving ? false : wasServing || membership.retired;
+    this.put({ membership: this.noteKeys({ ...membership, serving, retired }) });
+    if (serving) setWriteBlock(this.sql, null);
+    else this.block("notMember");
+    // On a member that retires they do no harm behind its write blocks until the operation ends.
+    const { layout } = membership;
+    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.presentTables(), layout);
+    else if (this.moving === undefined) keepUnique(this.sql, [], null);
+    if (serving || this.moving === undefined) this.keepKeyTriggers(serving ? layout : null);
+  }
+
+  /**
+   * Takes back what was promoted under an attempt that is given up. Call in the transaction that
+   * lifts or replaces its fence.
+   */
+  protected undoPromotion(moving: Moving): void {
+    const { operation, promotion } = moving;
+    if (!promotion) return;
+    undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
+    this.put({ moving: { ...moving, promotion: null } });
+  }
+
+  #end(
+    { operation, token, epoch, layout, lost }: Message<"finish" | "abandon">,
+    next: (membership: Membership, moving: Moving | undefined) => Membership,
+    beforeEnd: () => void = () => undefined,
+  ): SetAsideReply {
+    let setAside: readonly TableRows[] = [];
+    ensureSchema(this.sql);
+    const { membership: before, moving: part, self } = this;
+    if (before.ended >= operation || before.operation > operation) return { setAside };
+    // A member out of step waits for its repair, and keeps what it knew of itself until then.
+    if (before.trouble && part?.operation !== operation) return { setAside };
+    // Each cutover was acknowledged here: one that is not known was forgotten.
+    if (!before.trouble && !ownsSamePart(self, before.layout, layout)) throw this.unproven(epoch);
+    this.change(() => {
+      const membership = this.membership;
+      spendReserve(this.sql);
+      if (this.moving !== undefined && this.moving.operation < operation) this.forgetOlder();
+      const moving = this.moving?.operation === operation ? this.moving : undefined;
+      if (moving) {
+        this.undoPromotion(moving);
+        // A target of a swap that serves has the rows of its own.
+        if (moving.mode === "shift" || this.ownsNothing)
+          setAside = this.#keepLostCopies(moving, { layout, epoch, ...(lost && { lost }) });
+      }
+      if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
+      removeCapture(this.sql);
+      // A member out of step keeps what it knew of itself: a repair needs it.
+      const known = membership.trouble ? membership : next(membership, moving);
+      const after = { ...known, ...numbersOf({ operation, token }), ended: operation };
+      this.forgetMoving();
+      this.serve(after);
+      if (this.membership.serving) removeWriteBlocks(this.sql);
+      beforeEnd();
+    });
+    return { setAside };
+  }
+}

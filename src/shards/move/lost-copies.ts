@@ -1,0 +1,104 @@
+/**
+ * Sets aside the copies at a target whose source has lost its storage: they may be the last ones.
+ *
+ * An operation that ends before its cutover deletes what came to its targets, since every source
+ * still has its rows. A source that has lost them has not. Copies that a wave has made live are the
+ * member's own, and stay.
+ */
+import type { MoveRange } from "../../model/layout/move-range.ts";
+import type { TableRows } from "../protocol/replies.ts";
+import { rowJson } from "../storage/row-codec.ts";
+import { PRIVATE_PREFIX } from "../storage/schema.ts";
+import { type Sql, type SqlValue, quoteName, textOf } from "../storage/storage.ts";
+import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
+import { withinRange } from "./position.ts";
+import { setRowsAside } from "./stray-rows.ts";
+
+export interface LostCopies {
+  readonly plan: MovePlan;
+  /** The sources that have lost their storage. */
+  readonly lost: readonly string[];
+  /** Ranges that waves of this operation have made this member's own (shift). */
+  readonly own: readonly MoveRange[];
+}
+
+/** Counts those copies by table; tables without any are left out. */
+export function countLostCopies(sql: Sql, copies: LostCopies): TableRows[] {
+  return lostKeys(sql, copies).map(({ table, keys }) => ({
+    table: table.table.name,
+    rows: keys.length,
+  }));
+}
+
+/**
+ * Sets those copies aside, and gives their number by table. Call inside a transaction, with foreign
+ * keys off, and with nothing promoted.
+ */
+export function setLostCopiesAside(sql: Sql, copies: LostCopies, epoch: number): TableRows[] {
+  return lostKeys(sql, copies)
+    .toReversed()
+    .map(({ table: { table, store }, keys }) => {
+      setRowsAside(sql, { table, from: store, keys }, epoch);
+      return { table: table.name, rows: keys.length };
+    });
+}
+
+/** The primary keys of those copies as JSON arrays, by table: followers are found by their rows. */
+function lostKeys(
+  sql: Sql,
+  { plan, lost, own }: LostCopies,
+): { readonly table: MoveTable; readonly keys: readonly string[] }[] {
+  if (!plan.moving.from.members.some((source) => lost.includes(source))) return [];
+  const find = plan.moving.mode === "shift" ? stagedFrom : storedFrom;
+  return plan.tables
+    .filter(({ table, store }) => isUsers(table.name) && isThere(sql, store))
+    .map((table) => ({ table, keys: find(sql, { plan, lost, own }, table) }))
+    .filter(({ keys }) => keys.length > 0);
+}
+
+function stagedFrom(sql: Sql, { lost, own }: LostCopies, { table, store }: MoveTable): string[] {
+  const ranges = own.map(withinRange);
+  const isOwn = ranges.map((range) => ` AND NOT (${range.sql})`).join("");
+  const bindings: SqlValue[] = ranges.flatMap((range) => range.bindings);
+  const query = `SELECT ${rowJson(table.primaryKey, "t")} AS pk FROM ${quoteName(store)} AS t WHERE t.shardctl_source IN (SELECT value FROM json_each(?))${isOwn}`;
+  return Array.from(sql.stream(query, JSON.stringify(lost), ...bindings), ({ pk }) => textOf(pk));
+}
+
+/** Of a swap. A row whose source nothing tells counts as one of a lost source. */
+function storedFrom(sql: Sql, { plan, lost }: LostCopies, moveTable: MoveTable): string[] {
+  const { table, store } = moveTable;
+  const [only, ...others] = plan.moving.from.members;
+  const key = rowJson(table.primaryKey, "t");
+  const origin = moveTable.originSql("t");
+  const columns = [
+    `${key} AS pk`,
+    `(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?1 AND o.pk = ${key}) AS source`,
+    ...(origin === null ? [] : [keyColumn(origin, "origin")]),
+  ];
+  const sourceOf = (row: Readonly<Record<string, SqlValue>>): string | null => {
+    if (others.length === 0) return only ?? null;
+    if (row["source"] !== null) return textOf(row["source"]);
+    return plan.originOf && "origin" in row ? plan.originOf(keyOf(row["origin"])) : null;
+  };
+  const keys: string[] = [];
+  for (const row of sql.stream(
+    `SELECT ${columns.join(", ")} FROM ${quoteName(store)} AS t`,
+    table.name,
+  )) {
+    const source = sourceOf(row);
+    if (source === null || lost.includes(source)) keys.push(textOf(row["pk"]));
+  }
+  return keys;
+}
+
+function isUsers(name: string): boolean {
+  return !name.startsWith(PRIVATE_PREFIX);
+}
+
+/** A target that was restored, or whose class has dropped the table, may lack it. */
+function isThere(sql: Sql, name: string): boolean {
+  return (
+    sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) !==
+    undefined
+  );
+}

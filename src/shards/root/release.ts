@@ -1,0 +1,72 @@
+/**
+ * Tells a participant the end of its operation. Sources that have lost their storage are found
+ * before anybody drops what came from them, and named to the targets, which set it aside.
+ */
+import { formatQuantity } from "../../model/figures.ts";
+import type { StrayRows } from "../../model/repair.ts";
+import type { SetAsideReply } from "../protocol/replies.ts";
+import { each } from "./each.ts";
+import type { Chore } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
+import { type DriverContext, requireCurrent, save } from "./progress.ts";
+import { hasLostItsPart, hearTestimony } from "./testimonies.ts";
+
+/**
+ * Asks the sources of an operation that is abandoned what they know of it, and notes in its record
+ * those that have lost it. Before they have all begun there is nothing of theirs to be kept.
+ */
+export async function noteLost(
+  context: DriverContext,
+  record: OperationRecord,
+): Promise<OperationRecord> {
+  if (Object.keys(record.sources).length === 0) return record;
+  const { id: operation, token, from, lost: known = [] } = record;
+  const found = await each(from.members, async (source) => {
+    const answer = await hearTestimony(context, source, { layout: null });
+    return hasLostItsPart(answer, { operation, ...(token !== undefined && { token }) })
+      ? [source]
+      : [];
+  });
+  const current = requireCurrent(context, record);
+  const lost = [...new Set([...known, ...found.flat()])].toSorted();
+  return lost.length === known.length ? current : save(context, current, { lost });
+}
+
+/** Tells a member the end of an operation. Gives the rows that it has set aside. */
+export async function release(
+  { ask, journal }: DriverContext,
+  member: string,
+  { kind, operation }: Pick<Chore, "operation"> & { readonly kind: "finish" | "abandon" },
+): Promise<StrayRows[]> {
+  const { layout, epoch } = journal.registry();
+  const lost = journal.find(operation)?.lost;
+  const reply: SetAsideReply | undefined = await ask(member, {
+    kind,
+    operation,
+    epoch,
+    layout,
+    ...(lost && { lost }),
+  });
+  return (reply?.setAside ?? []).map(({ table, rows }) => ({ member, table, rows }));
+}
+
+/** Stores the event that rows of lost sources were set aside, where some were. */
+export function tellAside(
+  context: DriverContext,
+  record: OperationRecord,
+  setAside: readonly StrayRows[],
+): void {
+  const { kind, lost = [] } = record;
+  if (setAside.length > 0) context.emit(`${kind}.setAside`, record, { lost, setAside });
+}
+
+/** The sentence about it that ends the message of the operation's fault; empty for no rows. */
+export function describeAside(
+  { lost = [] }: OperationRecord,
+  setAside: readonly StrayRows[],
+): string {
+  if (setAside.length === 0) return "";
+  const rows = setAside.reduce((sum, aside) => sum + aside.rows, 0);
+  const members = [...new Set(setAside.map(({ member }) => member))].toSorted();
+  return `. ${lost.join(", ")} lost storage: ${formatQuantity(rows, "row")} that had come from there ${rows === 1 ? "is" : "are"} set aside on ${members.join(", ")}`;
+}

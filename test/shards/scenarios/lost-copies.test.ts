@@ -1,0 +1,222 @@
+/**
+ * A source that loses its storage while its rows are copied: what came from it to the targets may
+ * be all that is left, and is set aside there, counted and told, before the operation ends.
+ */
+import { afterEach, describe, expect, it, vi } from "vitest";
+
+import type { OperationStatus, Step } from "../../../src/model/operation.ts";
+import { textOf } from "../../../src/shards/storage/storage.ts";
+
+import { ROOT } from "../support/full-world.ts";
+import { RestoredWorld } from "../support/restored-world.ts";
+
+const ROWS = 40;
+const IDS = Array.from({ length: ROWS }, (_, index) => `p${index}`).toSorted();
+const [SOURCE, OTHER, NEW] = ["ns-shard-0", "ns-shard-1", "ns-shard-2"] as const;
+/** Both take rows of the source when two shards become three. */
+const TARGETS = [OTHER, NEW];
+
+const worlds: RestoredWorld[] = [];
+afterEach(() => {
+  for (const world of worlds.splice(0)) world.close();
+});
+
+/** A namespace of two shards. */
+async function open(): Promise<RestoredWorld> {
+  const world = new RestoredWorld(ROWS);
+  worlds.push(world);
+  await world.fill();
+  await world.operate("shard");
+  return world;
+}
+
+/** Notes that are set aside on an object, by the item that they follow. */
+function notesAside(world: RestoredWorld, name: string): string[] {
+  return world.world
+    .object(name)
+    .storage.peek("SELECT item FROM shardctl_aside_notes ORDER BY item")
+    .map(({ item }) => textOf(item));
+}
+
+/** Copies of a shift that are staged on a target, by the source that sent them. */
+function stagedFrom(world: RestoredWorld, target: string, source: string): string[] {
+  return world.world
+    .object(target)
+    .storage.peek("SELECT id FROM shardctl_stage_items WHERE shardctl_source = ?", source)
+    .map(({ id }) => textOf(id))
+    .toSorted();
+}
+
+async function end(world: RestoredWorld): Promise<void> {
+  await world.run(() => !world.isRunning, 15 * 60_000);
+}
+
+function events(world: RestoredWorld, type: string): unknown[] {
+  return world.world
+    .object(ROOT)
+    .storage.peek("SELECT detail FROM shardctl_events WHERE type = ?", type)
+    .map(({ detail }) => JSON.parse(textOf(detail)) as unknown);
+}
+
+describe("writers 1: a source that loses its storage during a shift", () => {
+  it.each<{ readonly step: Step }>([{ step: "verify" }, { step: "fence" }])(
+    "in step $step leaves its copies aside at the target, which live nowhere else",
+    async ({ step }) => {
+      const world = await open();
+      const others = world.itemsOf(OTHER);
+      const { id } = await world.start("rebalance");
+      await world.run(() => world.step === step, 60_000);
+      const copies = TARGETS.map((name) => stagedFrom(world, name, SOURCE));
+      expect(copies.every(({ length }) => length > 0)).toBe(true);
+      world.restore(SOURCE);
+      await end(world);
+      const { state, fault } = await world.ask({ kind: "operation", id });
+      expect(state).toBe("failed");
+      const rows = 2 * copies.flat().length;
+      expect(fault?.message).toContain(
+        `${SOURCE} lost storage: ${rows} rows that had come from there are set aside on ${TARGETS.join(", ")}`,
+      );
+      expect(TARGETS.map((name) => world.asideOf(name))).toStrictEqual(copies);
+      expect(TARGETS.map((name) => notesAside(world, name))).toStrictEqual(copies);
+      const [event] = events(world, "rebalance.setAside");
+      expect(event).toMatchObject({ lost: [SOURCE] });
+      expect((event as { readonly setAside: unknown }).setAside).toHaveLength(4);
+      await world.repair([SOURCE]);
+      expect(await world.list()).toStrictEqual(others);
+      expect((await world.operate("rebalance")).state).toBe("completed");
+      expect(TARGETS.map((name) => world.asideOf(name))).toStrictEqual(copies);
+    },
+  );
+
+  it("after its first wave keeps what is live at the target, and sets the rest aside", async () => {
+    const world = await open();
+    const source = world.itemsOf(SOURCE);
+    await world.widen(5, "all");
+    const targets = ["ns-shard-2", "ns-shard-3", "ns-shard-4"];
+    const live = targets.flatMap((name) => (isThere(world, name) ? world.itemsOf(name) : []));
+    const staged = targets.flatMap((name) => stagedFrom(world, name, SOURCE));
+    world.restore(SOURCE);
+    await world.pass(10_000);
+    // Committed, and not activated by the source: somebody has to say that its rows are gone.
+    await world.repair([SOURCE]);
+    await end(world);
+    const aside = targets.flatMap((name) => world.asideOf(name)).toSorted();
+    expect(aside.length).toBeGreaterThan(0);
+    expect(aside).toStrictEqual(staged.filter((id) => !live.includes(id)).toSorted());
+    expect(aside.every((id) => source.includes(id))).toBe(true);
+    const found = (await world.list()) as string[];
+    expect(live.every((id) => found.includes(id))).toBe(true);
+    expect(found.filter((id) => aside.includes(id))).toStrictEqual([]);
+  });
+
+  it("and goes back to before it, too: its rows are older than their copies", async () => {
+    const world = await open();
+    const before = await world.snapshot();
+    await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const copies = stagedFrom(world, NEW, SOURCE);
+    world.restore(SOURCE, before);
+    await end(world);
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
+    expect(await world.list()).toStrictEqual(IDS);
+  });
+
+  it("which somebody then cancels, does the same", async () => {
+    const world = await open();
+    const { id } = await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const copies = stagedFrom(world, NEW, SOURCE);
+    world.restore(SOURCE);
+    await world.ask({ kind: "cancel", id });
+    await end(world);
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
+  });
+
+  it.each([
+    { when: "when it is told later", isNext: false },
+    { when: "before a next operation clears it", isNext: true },
+  ])("whose target does not hear of the end leaves its copies aside $when", async ({ isNext }) => {
+    const world = await open();
+    await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const copies = stagedFrom(world, NEW, SOURCE);
+    const network = vi.spyOn(world.world, "strikes");
+    const lostEnd = `net/${ROOT}>${NEW}/abandon`;
+    network.mockImplementation((fault, label) => fault === "lost" && label === lostEnd);
+    world.restore(SOURCE);
+    await end(world);
+    expect(world.asideOf(NEW)).toStrictEqual([]);
+    await world.repair([SOURCE]);
+    if (isNext) await world.start("rebalance");
+    await world.pass(isNext ? 1_000 : 30_000);
+    expect(isNext ? world.step : null).toBe(isNext ? "prepare" : null);
+    expect(world.asideOf(NEW)).toStrictEqual([]);
+    network.mockRestore();
+    await world.pass(10 * 60_000);
+    await end(world);
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
+    expect(events(world, "rebalance.setAside")).toHaveLength(2);
+  });
+
+  it("sets nothing aside where it has lost nothing", async () => {
+    const world = await open();
+    await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    world.restore(NEW);
+    const ended = await lastEnd(world);
+    expect(ended.state).toBe("failed");
+    for (const name of [SOURCE, OTHER]) expect(world.asideOf(name)).toStrictEqual([]);
+    expect(events(world, "rebalance.setAside")).toStrictEqual([]);
+    expect(await world.list()).toStrictEqual(IDS);
+  });
+
+  it("with the registry lost too is repaired, and the plan counts the copies", async () => {
+    const world = await open();
+    const before = await world.snapshot();
+    await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const copies = stagedFrom(world, NEW, SOURCE);
+    world.restore(SOURCE);
+    world.restore(ROOT, before);
+    await world.pass(60_000);
+    await world.list();
+    const names = [SOURCE, OTHER, NEW];
+    const { steps } = await world.planRepair([SOURCE], names);
+    const planned = steps.flatMap(({ setAside }) => setAside);
+    expect(planned).toContainEqual({ member: NEW, table: "items", rows: copies.length });
+    const { setAside } = await world.repair([SOURCE], names);
+    expect(setAside).toContainEqual({ member: NEW, table: "items", rows: copies.length });
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
+  });
+});
+
+describe("writers 1: a source that loses its storage during a swap", () => {
+  it("leaves its copies aside at the targets, and none of the others", async () => {
+    const world = await open();
+    const source = world.itemsOf(SOURCE);
+    const others = world.itemsOf(OTHER);
+    await world.start("rekey");
+    await world.run(() => world.step === "verify", 60_000);
+    world.restore(SOURCE);
+    await end(world);
+    const targets = [...world.world.objects.keys()].filter((name) => name.startsWith("ns-g1"));
+    const aside = targets.flatMap((name) => world.asideOf(name)).toSorted();
+    expect(aside).toStrictEqual(source);
+    expect(targets.flatMap((name) => world.itemsOf(name))).toStrictEqual([]);
+    await world.repair([SOURCE]);
+    expect(await world.list()).toStrictEqual(others);
+    expect((await world.operate("rekey")).state).toBe("completed");
+    expect(targets.flatMap((name) => world.asideOf(name)).toSorted()).toStrictEqual(source);
+  });
+});
+
+function isThere(world: RestoredWorld, name: string): boolean {
+  return world.world.objects.has(name);
+}
+
+async function lastEnd(world: RestoredWorld): Promise<OperationStatus> {
+  await end(world);
+  const { newest } = await world.describe().then(({ operation }) => ({ newest: operation }));
+  if (newest === null) throw new Error("There is no operation");
+  return newest;
+}
