@@ -2,7 +2,7 @@
  * The content of one object, seen from inside: its part in the namespace, the leftovers of
  * operations, and the rows of the user's tables.
  */
-import { ASIDE_PREFIX } from "../../src/shards/storage/schema.ts";
+import { ASIDE_PREFIX } from "../../src/shards/storage/private-names.ts";
 import { stateText } from "./accounts.ts";
 import type { AlarmEntry } from "./alarm-log.ts";
 import { VERSION, addedColumns } from "./version.ts";

@@ -560,7 +560,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/host/host.ts",
-        find: "return takesWrites ? write() : this.member.foreignKeys.off(write);",
+        find: "return takesWrites ? this.sql.inOneTurn(write) : this.member.foreignKeys.off(write);",
         replace: "return this.member.foreignKeys.off(write);",
       },
       {

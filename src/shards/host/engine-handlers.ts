@@ -78,10 +78,12 @@ export function createEngineHandlers(host: EngineHost): {
     round: number | undefined,
     work: () => Promise<Value>,
   ): Promise<Value> =>
-    host.oneSlice(async () => {
-      host.member.requireRound(operation, round);
-      return work();
-    });
+    host.oneSlice(() =>
+      host.sql.inOneTurn(async () => {
+        host.member.requireRound(operation, round);
+        return work();
+      }),
+    );
   return {
     // Root → member
     prepare: async (request) => {

@@ -30,7 +30,13 @@ import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
 import type { Ask, MemberRequest, MessageKind, ReplyTo } from "../protocol/messages.ts";
 import type { CountReply, LayoutReply, ResolveReply, Trouble } from "../protocol/replies.ts";
-import { INTRODUCES, AFTER_COMMIT, USERS_OWN, ANSWERED_IN_TROUBLE } from "./message-kinds.ts";
+import {
+  INTRODUCES,
+  AFTER_COMMIT,
+  PAGES,
+  USERS_OWN,
+  ANSWERED_IN_TROUBLE,
+} from "./message-kinds.ts";
 import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
@@ -213,7 +219,7 @@ export class Host {
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces))
       return failure(refuseStranger(this.member, envelope.namespace, request));
-    const unkept = this.#keepWriteBlocks();
+    const unkept = this.#keepWriteBlocks(PAGES.has(request.kind));
     if (unkept instanceof Promise) await unkept;
     else if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
@@ -229,9 +235,9 @@ export class Host {
   /**
    * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
    */
-  #keepWriteBlocks(): Promise<void> | ProtocolFailure | null {
+  #keepWriteBlocks(isPage: boolean): Promise<void> | ProtocolFailure | null {
     try {
-      return this.member.keepWriteBlocks() ?? null;
+      return this.member.keepWriteBlocks(isPage) ?? null;
     } catch (error) {
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });
@@ -477,7 +483,7 @@ export class Host {
   async writeRows<Value>(write: () => Value): Promise<Value> {
     const { membership, moving } = this.member;
     const takesWrites = membership.serving && !(moving !== undefined && moving.fence !== 0);
-    return takesWrites ? write() : this.member.foreignKeys.off(write);
+    return takesWrites ? this.sql.inOneTurn(write) : this.member.foreignKeys.off(write);
   }
 
   /**

@@ -53,6 +53,8 @@ export const AFTER_COMMIT: ReadonlySet<MessageKind> = new Set([
   "abandon",
   "empty",
 ]);
+/** Messages of which a move sends one for each page of rows. */
+export const PAGES: ReadonlySet<MessageKind> = new Set(["receive", "check", "stagedKeys"]);
 /** Messages that run code of the user, whose errors are not the engine's. */
 export const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
 

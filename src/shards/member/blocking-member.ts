@@ -83,13 +83,14 @@ export class BlockingMember extends MemberState {
   /**
    * Ends the start of the object: from here on write blocks do what they say. Puts write blocks
    * back on tables that were rebuilt, as a deploy's migrations do. Idempotent; call it before
-   * anything is served, and wait for what it gives, if anything.
+   * anything is served, and wait for what it gives, if anything. `isPage`: for one of very many
+   * messages, which come between others.
    */
-  keepWriteBlocks(): Promise<void> | undefined {
+  keepWriteBlocks(isPage = false): Promise<void> | undefined {
     const isBlocked = this.#isBlocked();
     // Most messages, by what is known already: they cost no statement.
     const isArmed = isBlocked || this.#checksKeys();
-    if (this.#hasStarted && !isBlocked && this.#isArmed === isArmed) return undefined;
+    if (this.#hasStarted && (!isBlocked || isPage) && this.#isArmed === isArmed) return undefined;
     if (!hasSchema(this.sql)) {
       this.#hasStarted = true;
       return undefined;

@@ -17,8 +17,7 @@ import {
 } from "./membership.ts";
 import {
   type FrozenTables,
-  TablesNow,
-  type TablesRead,
+  readTablesNow,
   changedTables,
   definitionsOf,
   refuseOtherSpecs,
@@ -66,7 +65,6 @@ export class MemberState implements SourceContext {
   #frozen: FrozenTables | undefined;
   /** True when `#frozen` is stored, and not what a library of protocol 1 began with. */
   #isFrozen = false;
-  #now: { readonly of: FrozenTables; readonly tables: TablesNow } | undefined;
   /** The declared specs as one text. */
   readonly #specs: string;
   /**
@@ -152,7 +150,7 @@ export class MemberState implements SourceContext {
     const frozen = this.frozen();
     this.#requireMovedSchema(frozen);
     refuseOtherSpecs(frozen, this.#specs, this.self, operation);
-    const { definitions, steps } = this.#tablesNow(frozen);
+    const { definitions, steps } = readTablesNow(this.sql, frozen.tables);
     const changed = changedTables(frozen, definitions);
     if (changed.length > 0)
       throw refused(
@@ -199,12 +197,6 @@ export class MemberState implements SourceContext {
       this.#isFrozen = stored !== undefined;
     }
     return this.#frozen;
-  }
-
-  #tablesNow(frozen: FrozenTables): TablesRead {
-    if (this.#now?.of !== frozen)
-      this.#now = { of: frozen, tables: new TablesNow(this.sql, frozen.tables) };
-    return this.#now.tables.read();
   }
 
   /** The tables as they are now, to be frozen. */

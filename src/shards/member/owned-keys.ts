@@ -24,7 +24,7 @@ import type { Key } from "../../model/layout/key.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import { IS_ARMED, triggersOf } from "../move/write-blocks.ts";
 import { isFull } from "../storage/faults.ts";
-import { OWNED_PREFIX } from "../storage/schema.ts";
+import { OWNED_PREFIX } from "../storage/private-names.ts";
 import { SLOT_UNKNOWN, slotExpression } from "../storage/slot-sql.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, type TableSpec, keyExpression } from "../storage/tables.ts";

@@ -16,7 +16,7 @@
 import { pointingTables, referencesOf, isSameName } from "../move/references.ts";
 import { triggersOf } from "../move/write-blocks.ts";
 import { rowBytes } from "../storage/row-codec.ts";
-import { PRIVATE_PREFIX, RETIRED_PREFIX } from "../storage/schema.ts";
+import { PRIVATE_PREFIX, RETIRED_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import { existingTables } from "../storage/tables.ts";
 

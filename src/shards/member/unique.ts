@@ -11,7 +11,7 @@ import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../model/layout
 import type { Layout } from "../../model/layout/layout.ts";
 import { triggersOf } from "../move/write-blocks.ts";
 import { idMatches } from "../storage/row-id.ts";
-import { UNIQUE_PREFIX } from "../storage/schema.ts";
+import { UNIQUE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, TableFault, keyExpression } from "../storage/tables.ts";
 

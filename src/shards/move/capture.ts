@@ -20,7 +20,7 @@
  */
 import type { Layout } from "../../model/layout/layout.ts";
 import { triggersOf } from "./write-blocks.ts";
-import { CAPTURE_PREFIX } from "../storage/schema.ts";
+import { CAPTURE_PREFIX } from "../storage/private-names.ts";
 import { captureRivals, idChange, rivalsOf } from "./rivals.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";

@@ -38,7 +38,8 @@ export class ForeignKeys {
    * keys is spared.
    */
   async off<Value>(write: () => Value): Promise<Value> {
-    if (!this.#exist()) return write();
+    const written = this.#sql.inOneTurn(() => (this.#exist() ? null : { value: write() }));
+    if (written) return written.value;
     return new Promise((resolve, reject) => {
       this.#writes.push(() => {
         try {
@@ -77,7 +78,7 @@ export class ForeignKeys {
       let ends: (() => void)[] = [];
       await this.#alone(async (sleep) => {
         await this.#set(false, sleep);
-        ends = this.#writes.splice(0).map((write) => write());
+        ends = this.#writes.splice(0).map((write) => this.#sql.inOneTurn(write));
         await sleep(0); // the transaction of this turn must end first
         await this.#set(true, sleep);
       });
@@ -103,11 +104,9 @@ export class ForeignKeys {
   }
 
   #exist(): boolean {
-    return (
-      this.#sql.first(
-        "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND sql LIKE '%REFERENCES%'",
-      ) !== undefined
-    );
+    const query =
+      "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND sql LIKE '%REFERENCES%'";
+    return this.#sql.fromDefinitions("any foreign key", () => this.#sql.first(query) !== undefined);
   }
 }
 

@@ -9,7 +9,7 @@
  * | plain indexes, other tables               | nothing                                                  | nothing                        |
  */
 import { EngineFault } from "../storage/faults.ts";
-import { CAPTURE_PREFIX } from "../storage/schema.ts";
+import { CAPTURE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteText, textOf } from "../storage/storage.ts";
 import type { Table, TableSpec } from "../storage/tables.ts";
 
@@ -24,7 +24,7 @@ export interface FrozenTables {
   readonly steps?: string;
 }
 
-/** One reading by `TablesNow`. */
+/** One reading by `readTablesNow`. */
 export interface TablesRead {
   /** See `definitionsOf`. */
   readonly definitions: string;
@@ -33,43 +33,16 @@ export interface TablesRead {
 }
 
 /**
- * Reads how tables stand now, for every message of a move. Most find the schema as it was: then one
- * text of all definitions is compared, and nothing is sorted out again.
+ * Reads how tables stand now, for every message of a move. Most find the definitions as they were,
+ * and sort nothing out again.
  */
-export class TablesNow {
-  readonly #sql: Sql;
-  readonly #tables: readonly Table[];
-  #known:
-    | {
-        readonly schema: string;
-        readonly definitions: string;
-        readonly stepTables: readonly string[];
-      }
-    | undefined;
-
-  constructor(sql: Sql, tables: readonly Table[]) {
-    this.#sql = sql;
-    this.#tables = tables;
-  }
-
-  read(): TablesRead {
-    const schema = wholeSchema(this.#sql);
-    if (this.#known?.schema !== schema) {
-      const definitions = definitionsOf(this.#sql, this.#tables);
-      this.#known = { schema, definitions, stepTables: stepTablesOf(this.#sql) };
-    }
-    const { definitions, stepTables } = this.#known;
-    return { definitions, steps: stepsIn(this.#sql, stepTables) };
-  }
-}
-
-/**
- * Changes with everything that `definitionsOf` and `stepTablesOf` read, and with more: of triggers
- * only their names count, as the engine lifts them all the time.
- */
-function wholeSchema(sql: Sql): string {
-  const text = "CASE type WHEN 'trigger' THEN name || ' ' || tbl_name ELSE coalesce(sql, name) END";
-  return textOf(sql.first(`SELECT group_concat(${text}) AS text FROM sqlite_master`)?.["text"]);
+export function readTablesNow(sql: Sql, tables: readonly Table[]): TablesRead {
+  const names = tables.map(({ name }) => name).join(" ");
+  const { definitions, stepTables } = sql.fromDefinitions(`frozen ${names}`, () => ({
+    definitions: definitionsOf(sql, tables),
+    stepTables: stepTablesOf(sql),
+  }));
+  return { definitions, steps: stepsIn(sql, stepTables) };
 }
 
 /**

@@ -8,7 +8,7 @@
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import type { TableRows } from "../protocol/replies.ts";
 import { rowJson } from "../storage/row-codec.ts";
-import { PRIVATE_PREFIX } from "../storage/schema.ts";
+import { PRIVATE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, type SqlValue, quoteName, textOf } from "../storage/storage.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { withinRange } from "./position.ts";

@@ -20,7 +20,7 @@ import type { Moving } from "./moving.ts";
 import { alikeRows, refuseAlike } from "./alike-ids.ts";
 import { primaryKeyCells } from "../storage/row-codec.ts";
 import { EngineFault } from "../storage/faults.ts";
-import { STAGE_PREFIX } from "../storage/schema.ts";
+import { STAGE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, type SqlValue, quoteName, textOf } from "../storage/storage.ts";
 import { type Table, idExpression, keyExpression, leadingTable } from "../storage/tables.ts";
 

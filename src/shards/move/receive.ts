@@ -58,14 +58,16 @@ export function receiveRows(
     noteLife(incoming, life);
     noteLate(sql, plan, tables);
     const stores = tables.map(({ table }) => table.store);
-    const duplicates = withoutTriggers(sql, stores, () => {
+    const rowCount = tables.reduce((sum, { part }) => sum + part.rowCount + part.absentCount, 0);
+    const store = (): string[] => {
       // Absent rows are deleted in any case: two sources may be waiting for each other's word when
       // rows have changed places.
       for (const rows of tables.toReversed()) deleteAbsent(incoming, rows);
       const found = findDuplicates();
       if (found.length === 0) for (const rows of tables) upsertRows(incoming, rows, repairs);
       return found;
-    });
+    };
+    const duplicates = withoutTriggers(sql, stores, store, rowCount);
     return answer(duplicates);
   });
 }

@@ -18,7 +18,7 @@ import {
   rowJson,
 } from "../storage/row-codec.ts";
 import { refused } from "../protocol/refused-error.ts";
-import { POSITION_PREFIX } from "../storage/schema.ts";
+import { POSITION_PREFIX } from "../storage/private-names.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
 import { columnRules, existingTables, primaryKeyDefinition } from "../storage/tables.ts";
 

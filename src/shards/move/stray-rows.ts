@@ -11,7 +11,7 @@ import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { RowSample } from "../../model/live.ts";
 import type { TableRows } from "../protocol/replies.ts";
 import { rowJson } from "../storage/row-codec.ts";
-import { ASIDE_PREFIX } from "../storage/schema.ts";
+import { ASIDE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName, textOf } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
 import { deleteKeys, inKeys } from "./delete-keys.ts";

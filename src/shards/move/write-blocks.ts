@@ -16,10 +16,11 @@
  * never start again.
  *
  * The engine writes inside `withoutTriggers`, which lifts every trigger of a table, the user's own
- * too (they must not fire for a moved row), and puts them back in the same transaction: a crash can
- * leave neither a missing write block nor a missing user trigger.
+ * too (they must not fire for a moved row), and puts them back in the same transaction; for a few
+ * rows of a table that has write blocks alone, it opens them. A crash can leave neither a missing
+ * write block nor a missing user trigger.
  */
-import { WRITE_BLOCK_PREFIX, OWNED_PREFIX } from "../storage/schema.ts";
+import { WRITE_BLOCK_PREFIX, OWNED_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 
 /** Why a write is refused. The texts are part of the API: routers and tests look for the prefix. */
@@ -33,6 +34,9 @@ export type WriteBlockReason = keyof typeof WRITE_BLOCK_MESSAGES;
 const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
 /** A row that goes points at nothing any more. */
 const POINTING_EVENTS = ["INSERT", "UPDATE"] as const;
+
+/** Rows for which triggers cost less than to lift them. */
+const FEW_ROWS = 250;
 
 const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
 /** SQL that is true once the object has started in this life. */
@@ -110,13 +114,19 @@ export function setWriteBlock(sql: Sql, reason: WriteBlockReason | null): void {
 
 /**
  * Lets write blocks do what their row says, in this life of the object. Not part of a transaction.
+ * Reads first: to set the pragma, also to what it is, has SQLite compile every statement anew.
  */
 export function armWriteBlocks(sql: Sql): void {
-  sql.run("PRAGMA legacy_alter_table = ON");
+  if (!areArmed(sql)) sql.run("PRAGMA legacy_alter_table = ON");
 }
 
 export function disarmWriteBlocks(sql: Sql): void {
-  sql.run("PRAGMA legacy_alter_table = OFF");
+  if (areArmed(sql)) sql.run("PRAGMA legacy_alter_table = OFF");
+}
+
+function areArmed(sql: Sql): boolean {
+  const found = sql.first<{ legacy_alter_table: number }>("PRAGMA legacy_alter_table");
+  return found?.legacy_alter_table === 1;
 }
 
 /** Notes that rows were written behind the fence of this attempt. Call inside a transaction. */
@@ -131,13 +141,38 @@ export function spoiledAttempt(sql: Sql): number {
 
 /**
  * Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction.
+ * For few rows, write blocks alone are opened instead: to lift a trigger has SQLite write the
+ * schema and compile every statement anew, to leave it costs a microsecond or two for each row.
  */
 export function withoutTriggers<Value>(
   sql: Sql,
   tables: readonly string[],
   write: () => Value,
+  rows = Infinity,
 ): Value {
-  return liftTriggers(sql, tables, () => true, write);
+  if (rows > FEW_ROWS || triggersOn(sql, tables).some((trigger) => !isOpenable(trigger)))
+    return liftTriggers(sql, tables, () => true, write);
+  return sql.transaction(() => {
+    const reason = sql.first<{ reason: string }>("SELECT reason FROM shardctl_guard")?.reason;
+    if (reason) setWriteBlock(sql, null);
+    opened.set(sql, new Set(tables));
+    let value: Value;
+    try {
+      value = write();
+    } finally {
+      opened.delete(sql);
+    }
+    if (reason) setWriteBlock(sql, reason as WriteBlockReason);
+    return value;
+  });
+}
+
+/** Tables whose write blocks are open for the engine, by database: nothing on them is lifted. */
+const opened = new WeakMap<Sql, ReadonlySet<string>>();
+
+/** True for a write block of a library that goes by the row of `shardctl_guard`. */
+function isOpenable({ name, sql }: Trigger): boolean {
+  return name.startsWith(WRITE_BLOCK_PREFIX) && sql.includes(IS_CLOSED);
 }
 
 /**
@@ -158,12 +193,9 @@ function liftTriggers<Value>(
   isLifted: (trigger: Trigger) => boolean,
   write: () => Value,
 ): Value {
+  if (tables.every((table) => opened.get(sql)?.has(table))) return write();
   return sql.transaction(() => {
-    // SQLite keeps the name as the trigger was written, whatever its case.
-    const names = new Set(tables.map((table) => table.toLowerCase()));
-    const lifted = triggersOf(sql).filter(
-      (trigger) => names.has(trigger.tbl_name.toLowerCase()) && isLifted(trigger),
-    );
+    const lifted = triggersOn(sql, tables).filter((trigger) => isLifted(trigger));
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);
@@ -206,6 +238,12 @@ function keepTriggers(sql: Sql, stays: (trigger: Trigger) => boolean): void {
 
 function writeBlocksOf(sql: Sql): Trigger[] {
   return triggersOf(sql).filter(({ name }) => name.startsWith(WRITE_BLOCK_PREFIX));
+}
+
+function triggersOn(sql: Sql, tables: readonly string[]): Trigger[] {
+  // SQLite keeps the name as the trigger was written, whatever its case.
+  const names = new Set(tables.map((table) => table.toLowerCase()));
+  return triggersOf(sql).filter(({ tbl_name: table }) => names.has(table.toLowerCase()));
 }
 
 /** Every trigger of the database. */

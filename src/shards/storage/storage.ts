@@ -3,6 +3,8 @@
  * `ctx.storage` has this shape; the simulator brings its own. Nothing else in this folder touches
  * the platform.
  */
+import { CAPTURE_PREFIX } from "./private-names.ts";
+
 /**
  * A value that goes into or comes out of SQLite through JavaScript. Row contents never do, except
  * large text and blobs, byte for byte.
@@ -54,8 +56,11 @@ export type Sleep = (delayMs: number, signal?: AbortSignal) => Promise<void>;
  */
 export type RunAlone = <Value>(work: (sleep: Sleep) => Promise<Value>) => Promise<Value>;
 
-const DEFINITIONS =
-  "SELECT coalesce(group_concat(coalesce(sql, name)), '') AS text FROM sqlite_master WHERE type <> 'trigger'";
+/** Triggers are lifted and put back all the time: only those of a capture count, by their names. */
+const DEFINITIONS = `SELECT coalesce(group_concat(CASE type WHEN 'trigger' THEN
+    iif(substr(name, 1, ${CAPTURE_PREFIX.length}) = '${CAPTURE_PREFIX}', name || ' ' || tbl_name, NULL)
+  ELSE coalesce(sql, name) END), '') AS text FROM sqlite_master`;
+const CHANGES_DEFINITIONS = /^\s*(?:CREATE|DROP|ALTER)\b/i;
 
 /** Thin reading helpers over `sql.exec`, so that every statement of the library reads the same. */
 export class Sql {
@@ -63,6 +68,9 @@ export class Sql {
   #definitions = "";
   /** Readings taken from those definitions. */
   readonly #readings = new Map<string, unknown>();
+  #isOneTurn = false;
+  /** True while nobody can have changed the definitions since they were read. */
+  #areRead = false;
 
   constructor(storage: HostStorage) {
     this.#storage = storage;
@@ -74,6 +82,7 @@ export class Sql {
   }
 
   run(query: string, ...bindings: SqlValue[]): SqlCursor<SqlRow> {
+    if (this.#areRead && CHANGES_DEFINITIONS.test(query)) this.#areRead = false;
     return this.#storage.sql.exec<SqlRow>(query, ...bindings);
   }
 
@@ -91,14 +100,33 @@ export class Sql {
   }
 
   /**
-   * Returns what `read` finds in the definitions of tables and indexes, and in nothing else. Calls
-   * it again only when one of them has changed since, by whomever. `what` names the reading.
+   * Runs the engine's own synchronous work, in which no code of the user can change a definition:
+   * they are read once. Nests. Ends with the first `await`.
+   */
+  inOneTurn<Value>(work: () => Value): Value {
+    if (this.#isOneTurn) return work();
+    this.#isOneTurn = true;
+    try {
+      return work();
+    } finally {
+      this.#isOneTurn = false;
+      this.#areRead = false;
+    }
+  }
+
+  /**
+   * Returns what `read` finds in the definitions of tables and indexes, in the names of the capture
+   * triggers, and in nothing else. Calls it again only when one of them has changed since, by
+   * whomever. `what` names the reading.
    */
   fromDefinitions<Value>(what: string, read: () => Value): Value {
-    const definitions = textOf(this.first(DEFINITIONS)?.["text"]);
-    if (definitions !== this.#definitions) {
-      this.#readings.clear();
-      this.#definitions = definitions;
+    if (!this.#areRead) {
+      const definitions = textOf(this.first(DEFINITIONS)?.["text"]);
+      if (definitions !== this.#definitions) {
+        this.#readings.clear();
+        this.#definitions = definitions;
+      }
+      this.#areRead = this.#isOneTurn;
     }
     if (!this.#readings.has(what)) this.#readings.set(what, read());
     return this.#readings.get(what) as Value;
@@ -106,7 +134,12 @@ export class Sql {
 
   /** All or nothing: a throw rolls back. Nests. */
   transaction<Value>(closure: () => Value): Value {
-    return this.#storage.transactionSync(closure);
+    try {
+      return this.#storage.transactionSync(closure);
+    } catch (error) {
+      this.#areRead = false;
+      throw error;
+    }
   }
 }
 

@@ -7,7 +7,7 @@
  * NULL in it, or without the columns it is said to have.
  */
 import { EngineError } from "./faults.ts";
-import { CAPTURE_PREFIX, PRIVATE_PREFIX } from "./schema.ts";
+import { CAPTURE_PREFIX, PRIVATE_PREFIX } from "./private-names.ts";
 import { type Sql, quoteName, quoteText, textOf } from "./storage.ts";
 
 /** A table as a class declares it. */

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { keepCapture } from "../../../src/shards/move/capture.ts";
-import { TablesNow, definitionsOf, stepsOf } from "../../../src/shards/move/frozen-tables.ts";
+import { definitionsOf, readTablesNow, stepsOf } from "../../../src/shards/move/frozen-tables.ts";
 import { ensureSchema } from "../../../src/shards/storage/schema.ts";
 import type { Sql } from "../../../src/shards/storage/storage.ts";
 import { type Table, resolveTables } from "../../../src/shards/storage/tables.ts";
@@ -10,7 +10,7 @@ import { openSql } from "../support/node-storage.ts";
 
 let sql: Sql;
 let tables: Table[];
-let now: TablesNow;
+const now = { read: () => readTablesNow(sql, tables) };
 
 beforeEach(() => {
   sql = openSql();
@@ -19,7 +19,6 @@ beforeEach(() => {
   ensureSchema(sql);
   tables = resolveTables(sql, [{ name: "items" }]);
   keepCapture(sql, tables, "grp");
-  now = new TablesNow(sql, tables);
   now.read();
 });
 
@@ -66,6 +65,20 @@ describe("tables read again and again", () => {
     expect(after).not.toBe(before);
     expect(after).toBe(definitionsOf(sql, tables));
     expect(now.read().definitions).toBe(after);
+  });
+
+  it("show what the engine itself changes within a turn, also where it is undone", () => {
+    sql.inOneTurn(() => {
+      const before = now.read().definitions;
+      const change = (): never =>
+        sql.transaction(() => {
+          sql.run("ALTER TABLE items ADD COLUMN status TEXT");
+          expect(now.read().definitions).not.toBe(before);
+          throw new Error("undone");
+        });
+      expect(change).toThrow("undone");
+      expect(now.read().definitions).toBe(before);
+    });
   });
 
   it.each<[string, () => void]>([

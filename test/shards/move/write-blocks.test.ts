@@ -14,6 +14,7 @@ import {
   removeWriteBlocks,
   setWriteBlock,
   triggersOf,
+  withoutTriggers,
 } from "../../../src/shards/move/write-blocks.ts";
 import { ensureSchema } from "../../../src/shards/storage/schema.ts";
 import { Sql } from "../../../src/shards/storage/storage.ts";
@@ -111,6 +112,53 @@ describe("guards", () => {
     const before = rows();
     sql.transaction(() => keepWriteBlocks(sql, ["items"]));
     expect(rows()).toEqual(before);
+  });
+});
+
+describe("the engine's own writes", () => {
+  const few = 3;
+  const isBlocked = (): void => expect(() => sql.run(INSERT)).toThrow(/owns no part/);
+
+  beforeEach(() => {
+    keepWriteBlocks(sql, ["items"]);
+    setWriteBlock(sql, "notMember");
+    armWriteBlocks(sql);
+  });
+
+  it.each([few, 10_000])("pass, %i rows of them, and nobody else's do afterwards", (rows) => {
+    const before = triggersOf(sql);
+    withoutTriggers(sql, ["items"], () => sql.run(INSERT), rows);
+    expect(sql.rows("SELECT id FROM items")).toHaveLength(1);
+    expect(triggersOf(sql)).toStrictEqual(before);
+    expect(() => sql.run("DELETE FROM items")).toThrow(/owns no part/);
+  });
+
+  it.each([few, 10_000])("leave the block as it was when they fail, of %i rows", (rows) => {
+    const write = (): never => {
+      sql.run(INSERT);
+      throw new Error("failed");
+    };
+    expect(() => withoutTriggers(sql, ["items"], write, rows)).toThrow("failed");
+    expect(sql.rows("SELECT id FROM items")).toHaveLength(0);
+    isBlocked();
+  });
+
+  it("fire no trigger of the class, few as they are", () => {
+    sql.run("CREATE TABLE seen (id TEXT)");
+    sql.run("CREATE TRIGGER see AFTER INSERT ON ITEMS BEGIN INSERT INTO seen VALUES (NEW.id); END");
+    withoutTriggers(sql, ["items"], () => sql.run(INSERT), few);
+    expect(sql.rows("SELECT id FROM seen")).toHaveLength(0);
+    sql.run("UPDATE shardctl_guard SET reason = ''");
+    sql.run("INSERT INTO items (id) VALUES ('b')");
+    expect(sql.rows("SELECT id FROM seen")).toHaveLength(1);
+  });
+
+  it("pass the write blocks of the library of before, few as they are", () => {
+    removeWriteBlocks(sql);
+    installOld("notMember");
+    withoutTriggers(sql, ["items"], () => sql.run(INSERT), few);
+    expect(sql.rows("SELECT id FROM items")).toHaveLength(1);
+    expect(() => sql.run("DELETE FROM items")).toThrow(/owns no part/);
   });
 });
 
