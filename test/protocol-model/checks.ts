@@ -2,6 +2,13 @@
 // violation, and the weakened variants, each of which must have one. `npm run model` and the tests
 // run the same list.
 import {
+  FAN_OUT_SITUATIONS,
+  FAN_OUT_VARIANTS,
+  type FanOutSituation,
+  type FanOutVariant,
+  fanOutModel,
+} from "./fan-out.ts";
+import {
   FENCE_SITUATIONS,
   FENCE_VARIANTS,
   type FenceSituation,
@@ -17,7 +24,7 @@ import { SWAP_BOUNDS, SWAP_VARIANTS, type SwapVariant, swapModel } from "./swap.
 
 /** About 150 bytes a state: 3 GB. */
 const STATES_MAX = 20_000_000;
-export const PROTOCOLS = ["swap", "shift", "fence"] as const;
+export const PROTOCOLS = ["swap", "shift", "fence", "fan-out"] as const;
 type Protocol = (typeof PROTOCOLS)[number];
 
 export interface Specification {
@@ -63,7 +70,15 @@ export function listSpecifications(): Specification[] {
       run: () => search(fenceModel(name), STATES_MAX, true),
     };
   });
-  return [swap, ...shift, ...fence];
+  const fanOut = (Object.keys(FAN_OUT_SITUATIONS) as FanOutSituation[]).map(
+    (name): Specification => ({
+      protocol: "fan-out",
+      name,
+      says: FAN_OUT_SITUATIONS[name].says,
+      run: () => search(fanOutModel(name), STATES_MAX, true),
+    }),
+  );
+  return [swap, ...shift, ...fence, ...fanOut];
 }
 
 export function listVariants(): WeakenedVariant[] {
@@ -98,5 +113,15 @@ export function listVariants(): WeakenedVariant[] {
       run: () => search(fenceModel(situation, name), STATES_MAX, true),
     };
   });
-  return [...swap, ...shift, ...fence];
+  const fanOut = (Object.keys(FAN_OUT_VARIANTS) as FanOutVariant[]).map((name): WeakenedVariant => {
+    const { rule, says, situation } = FAN_OUT_VARIANTS[name];
+    return {
+      protocol: "fan-out",
+      name,
+      rule,
+      says,
+      run: () => search(fanOutModel(situation, name), STATES_MAX),
+    };
+  });
+  return [...swap, ...shift, ...fence, ...fanOut];
 }

@@ -1,4 +1,4 @@
-// npm run model -- [swap|shift|fence|all] [--quick] [--variant NAME] [--list]
+// npm run model -- [swap|shift|fence|fan-out|all] [--quick] [--variant NAME] [--list]
 //
 // Searches the specified protocols, then every weakened variant, and prints what it found; exits
 // with 1 when a specified protocol has a violation or a variant has none. Without --quick it takes

@@ -68,6 +68,8 @@ export const RULES = {
     "The root starts the next wave, a cancel or the clean-up only when every member has acknowledged the last cutover.",
   "one-epoch":
     "A member serves a call only at its own epoch: older is refused, newer makes it activate first.",
+  "one-layout-for-all":
+    "A call to all members runs once on each, by one layout: once a member has run it, another runs it only by that layout, or by one in which it owns the same. While rows move the caller first takes a ticket of each, which is a running call to its member; one that is lost has not run.",
   "one-epoch-queries": "A cross-shard query uses answers of one epoch only, else it starts over.",
 } as const;
 
