@@ -5,6 +5,7 @@
 import type { NamespaceReport, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";
 import type { HistoryEvent } from "../model/event.ts";
+import type { ForgetPlan } from "../model/forget.ts";
 import type { RowIds } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import { PLAN_VERSION, type Plan } from "../model/plan.ts";
@@ -154,6 +155,16 @@ export function readRepairOutcome(body: unknown): RepairOutcome | string {
     setAside: "array",
   });
   return wrong === null ? (body as RepairOutcome) : `it is not the outcome of a repair: ${wrong}`;
+}
+
+export function readForgetPlan(body: unknown): ForgetPlan | string {
+  const wrong = mismatch(body, {
+    name: "string",
+    object: "string",
+    environments: "array",
+    obstacles: "array",
+  });
+  return wrong === null ? (body as ForgetPlan) : `it does not say what is remembered: ${wrong}`;
 }
 
 /** For requests whose answer has no content. */

@@ -9,6 +9,7 @@ import { defineApply } from "./commands/apply.ts";
 import { defineCancel } from "./commands/cancel.ts";
 import { defineDev } from "./commands/dev.ts";
 import { defineDrift } from "./commands/drift.ts";
+import { defineForget } from "./commands/forget.ts";
 import { defineHistory } from "./commands/history.ts";
 import { defineImport } from "./commands/import.ts";
 import { defineInit } from "./commands/init.ts";
@@ -44,6 +45,7 @@ const DEFINITIONS = [
   defineResume,
   defineCancel,
   defineRepair,
+  defineForget,
   defineImport,
   defineDev,
 ];

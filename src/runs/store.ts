@@ -1,6 +1,6 @@
 /**
- * The coordinator's memory, in its own SQLite: plans by fingerprint, runs, and the namespaces it
- * has seen live.
+ * The coordinator's memory, in its own SQLite: plans by fingerprint, runs, and the namespaces that
+ * are or were sharded.
  *
  * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces
  * is more. A run's actions are documents of their own, so that progress of one action rewrites one
@@ -112,6 +112,16 @@ export class CoordinatorStore {
       );
   }
 
+  forgetNamespaces(environment: string, refs: readonly NamespaceRef[]): void {
+    for (const { name, object } of refs)
+      this.#sql.exec(
+        "DELETE FROM namespaces WHERE environment = ? AND name = ? AND object = ?",
+        environment,
+        name,
+        object,
+      );
+  }
+
   /** Namespaces of one environment, or of all, each once, sorted by name. */
   listNamespaces(environment: string | null): NamespaceRef[] {
     const rows = this.#sql.exec<{ name: string; object: string }>(
@@ -121,7 +131,7 @@ export class CoordinatorStore {
     return rows.toArray().map(({ name, object }) => ({ name, object }));
   }
 
-  /** Where the namespace was ever seen, sorted. */
+  /** Where the namespace is remembered, sorted. */
   environmentsOf({ name, object }: NamespaceRef): string[] {
     return this.#sql
       .exec<{ environment: string }>(

@@ -22,6 +22,7 @@ import { hideSplitPoints } from "./hide-split-points.ts";
 import { problemResponse } from "./problems.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { addEventRoutes } from "./routes/events.ts";
+import { addForgetRoutes } from "./routes/forget.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPauseRoutes } from "./routes/pause.ts";
@@ -80,6 +81,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addReconcileRoutes(api, requireRole);
   addPauseRoutes(api, requireRole);
   addRepairRoutes(api, requireRole);
+  addForgetRoutes(api, requireRole);
   addWebhookRoute(api);
   addPageRoutes(api, options);
   options.extend?.(api, requireRole);

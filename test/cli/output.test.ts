@@ -33,6 +33,7 @@ const COMMANDS = [
   "resume",
   "cancel",
   "repair",
+  "forget",
   "import",
   "dev",
 ];

@@ -29,6 +29,7 @@ const COMMANDS = [
   "resume",
   "cancel",
   "repair",
+  "forget",
   "import",
   "dev",
 ];

@@ -7,6 +7,7 @@ import type { PageCalls } from "../../page/page-facts.ts";
 import type { MergeCalls } from "../../pulls/merged-pulls.ts";
 import type { PullCalls } from "../../pulls/pull-work.ts";
 import type { PauseCalls } from "../../pauses/pauses.ts";
+import type { MemoryCalls } from "../../reconcile/forget-namespace.ts";
 import type { ReconcileCalls } from "../../reconcile/reconciliation.ts";
 import type { RegistryCalls } from "../../repair/registries-store.ts";
 import type { ReviewCalls } from "../../reviews/pull-reviews.ts";
@@ -24,6 +25,7 @@ export const COORDINATOR_NAME = "coordinator";
 /** Every call may be repeated: one that hit a restart is sent once more. */
 export interface CoordinatorApi {
   readonly alarm: AlarmCalls;
+  readonly memory: MemoryCalls;
   readonly mergedPulls: MergeCalls;
   readonly observation: ObservationCalls;
   readonly once: OnceCalls;
