@@ -7,7 +7,7 @@
  * |------------------|--------------------------------------------------------------------------------------|
  * | reads            | the server refuses, resets, times out, or answers 5xx without a problem document      |
  * | plan, cancel     | the same: asking twice changes nothing more; so does pausing and letting go on, and a |
- * |                  | repair of one fingerprint, and forgetting                                             |
+ * |                  | repair of one fingerprint, forgetting, and each step of an import                     |
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */
 import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../model/api.ts";
@@ -50,9 +50,10 @@ import {
 import type { CliResult } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { sendRequest } from "./http.ts";
+import { createStateApi, type StateApi } from "./state-api.ts";
 import type { HttpTarget, ReadAnswer, Repeat } from "./http-request.ts";
 
-export interface ApiClient {
+export interface ApiClient extends StateApi {
   readonly endpoint: string;
   namespaces(filter?: Partial<NamespaceRef>): Promise<CliResult<readonly NamespaceReport[]>>;
   namespace(name: string, object: string | null): Promise<CliResult<NamespaceReport>>;
@@ -187,6 +188,7 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
 
   return {
     endpoint: target.endpoint,
+    ...createStateApi({ get, getSlowly, post, put }),
     namespaces: (filter = {}) =>
       get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
     namespace: (name, object) =>

@@ -9,6 +9,7 @@ import { defineApply } from "./commands/apply.ts";
 import { defineCancel } from "./commands/cancel.ts";
 import { defineDev } from "./commands/dev.ts";
 import { defineDrift } from "./commands/drift.ts";
+import { defineExport } from "./commands/export.ts";
 import { defineForget } from "./commands/forget.ts";
 import { defineHistory } from "./commands/history.ts";
 import { defineImport } from "./commands/import.ts";
@@ -47,6 +48,7 @@ const DEFINITIONS = [
   defineRepair,
   defineForget,
   defineImport,
+  defineExport,
   defineDev,
 ];
 

@@ -14,6 +14,7 @@ export const EVENT_KINDS = [
   "pause", // reconciliation was switched off or on
   "repair", // a namespace was repaired
   "forget", // what was remembered of a namespace was forgotten
+  "import", // the Worker's own state was imported
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

@@ -145,6 +145,12 @@ export class Reconciliation implements ReconcileCalls {
     return environments.flatMap((one) => this.#store(one).declared());
   }
 
+  /** The storage was changed under it: what is kept in memory is read anew. */
+  reload(): void {
+    this.#stores.clear();
+    this.#parts.arm();
+  }
+
   /** The environment knows nothing of the namespace any more. */
   forget(environment: string, ref: NamespaceRef): void {
     this.#storage.transactionSync(() => {

@@ -340,7 +340,8 @@ export class CoordinatorStore {
   }
 }
 
-interface StoredRun {
+/** A run as it is stored, without its actions. */
+export interface StoredRun {
   readonly head: Omit<Run, "actions">;
   readonly attempts: RunRecord["attempts"];
   readonly actionCount: number;

@@ -31,6 +31,7 @@ import { addRepairRoutes } from "./routes/repair.ts";
 import { addReviewRoutes } from "./routes/reviews.ts";
 import { addReconcileRoutes } from "./routes/reconcile.ts";
 import { addRunRoutes } from "./routes/runs.ts";
+import { addStateRoutes } from "./routes/state.ts";
 import { addWebhookRoute } from "./routes/webhook.ts";
 import type { Settings } from "./settings.ts";
 import type { Caller } from "./access/tokens.ts";
@@ -82,6 +83,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addPauseRoutes(api, requireRole);
   addRepairRoutes(api, requireRole);
   addForgetRoutes(api, requireRole);
+  addStateRoutes(api, requireRole);
   addWebhookRoute(api);
   addPageRoutes(api, options);
   options.extend?.(api, requireRole);

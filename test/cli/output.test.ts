@@ -35,6 +35,7 @@ const COMMANDS = [
   "repair",
   "forget",
   "import",
+  "export",
   "dev",
 ];
 const ESCAPE = "\u001b[";

@@ -18,6 +18,7 @@ import type { StartCalls } from "../../runs/start-runs.ts";
 import type { AlarmCalls } from "./alarm-clock.ts";
 import type { ObservationCalls } from "./observation.ts";
 import type { OnceCalls } from "./once-store.ts";
+import type { StateCalls } from "./state/state-book.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
@@ -39,6 +40,7 @@ export interface CoordinatorApi {
   readonly reviewsStore: ReviewStoreCalls;
   readonly runs: RunCalls;
   readonly starts: StartCalls;
+  readonly state: StateCalls;
 }
 
 /** The same from outside of the object. */

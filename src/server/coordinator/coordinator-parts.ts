@@ -11,6 +11,7 @@
  * | `pullWork`       | posting in pull requests; `mergedPulls` asks what is merged |
  * | `reconciliation` | the tick; `pauses` and `registries` are parts of it        |
  * | `memory`         | what all of them remember of one namespace, and its end    |
+ * | `state`          | all that the others store, as a file                       |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
  * | `alarm`          | the one alarm that carries all of it on                    |
@@ -36,6 +37,7 @@ import { RunBook } from "../../runs/run-book.ts";
 import { wasCancelled } from "../../runs/run-record.ts";
 import { RunStarts } from "../../runs/start-runs.ts";
 import { RunSteps } from "../../runs/step-runs.ts";
+import { StateBook } from "./state/state-book.ts";
 import type { Settings } from "../settings.ts";
 import type { GithubSettings } from "../../github/settings.ts";
 import { CoordinatorStore } from "../../runs/store.ts";
@@ -176,6 +178,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       reviewsStore,
       runs,
       starts,
+      state: new StateBook({ storage, settings: followed, reconciliation }),
     },
     alarm,
     observation,
