@@ -12,8 +12,9 @@ import type { NamespaceRef } from "../model/live.ts";
 import type { RunRecord } from "./run-record.ts";
 
 /**
- * Plans are kept while they are among the newest and young, while a run applies them, or while a
- * pull request shows them.
+ * Plans are kept while they are among the newest and young, while a run applies them, while a pull
+ * request shows them, or while they are what was applied last: where no repository is followed, that
+ * is what is desired.
  */
 export const PLANS_MAX = 1000;
 export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;
@@ -276,6 +277,7 @@ export class CoordinatorStore {
         `SELECT fingerprint FROM plans
           WHERE (storedAt < ? OR fingerprint NOT IN (SELECT fingerprint FROM plans ORDER BY storedAt DESC, fingerprint LIMIT ?))
             AND fingerprint NOT IN (SELECT fingerprint FROM runs WHERE state = 'running')
+            AND fingerprint NOT IN (SELECT fingerprint FROM applied)
             AND fingerprint NOT IN (SELECT value FROM json_each(?))`,
         now - PLAN_AGE_MAX_MS,
         PLANS_MAX,

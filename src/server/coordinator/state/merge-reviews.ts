@@ -137,7 +137,10 @@ export function mergePlans(
   tally: Tally,
   store: CoordinatorStore,
 ): void {
-  const kept = new ReviewsStore(sql).keptPlans();
+  const kept = [
+    ...new ReviewsStore(sql).keptPlans(),
+    ...[...staged.all<{ readonly fingerprint: string }>("plans")].map((row) => row.fingerprint),
+  ];
   for (const row of staged.all<{
     readonly fingerprint: string;
     readonly environment: string;
@@ -153,7 +156,7 @@ export function mergePlans(
     const encoder = new TextEncoder();
     store.putPlan(
       { fingerprint, environment, body: encoder.encode(body), desired: encoder.encode(desired) },
-      [...kept, fingerprint],
+      kept,
       storedAt,
     );
     tally.note("plans", "added");
