@@ -13,8 +13,8 @@ import type { RunRecord } from "./run-record.ts";
 
 /**
  * Plans are kept while they are among the newest and young, while a run applies them, while a pull
- * request shows them, or while they are what was applied last: where no repository is followed, that
- * is what is desired.
+ * request shows them, or while they are what was applied last: where no repository is followed,
+ * that is what is desired.
  */
 export const PLANS_MAX = 1000;
 export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;

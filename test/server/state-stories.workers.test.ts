@@ -10,6 +10,7 @@ import type { Run, RunList } from "../../src/model/api.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
 import type { EventList } from "../../src/model/event.ts";
 import type { LiveNamespace } from "../../src/model/live.ts";
+import { newEnvironmentState } from "../../src/reconcile/environment-state.ts";
 import { parseManifests } from "../../src/manifest/index.ts";
 import { controlsOf } from "../support/control-api.ts";
 import { github } from "../support/control-worker.ts";
@@ -118,7 +119,7 @@ async function driftEvents(name: string): Promise<string[]> {
 type Loss = "empty" | "yesterday";
 
 describe("an import", () => {
-  it("of another repository, or by a workflow, is refused", async () => {
+  it("of another repository or environment, or by a workflow, is refused", async () => {
     await loseState(gitopsStub());
     const file = await exportState(send);
     expect(file.repositoryId).toBe("1001");
@@ -133,6 +134,11 @@ describe("an import", () => {
       body: { kind: "blocked" },
     });
     expect((await exportState(send)).tables["namespaces"]).toEqual([]);
+    const staging = [{ kind: "environment", id: "staging", body: newEnvironmentState("staging") }];
+    const elsewhere = { ...file, tables: { ...file.tables, reconcileDocuments: staging } };
+    expect((await showImport(send, elsewhere)).obstacles).toMatchObject([
+      expect.stringContaining("tells of staging, and this Worker is production"),
+    ]);
     for (const [method, where] of [
       ["GET", "/v1/state"],
       ["GET", "/v1/state/reviews"],

@@ -42,14 +42,14 @@ export function mergeReviews(
   let ended = 0;
   for (const row of staged.all<ReviewRow>("reviews")) {
     const known = sql
-      .exec<{ reviewedAt: number }>(
-        "SELECT reviewedAt FROM reviews WHERE environment = ? AND pull = ? AND fingerprint = ?",
+      .exec<{ reviewedAt: number; counts: number }>(
+        "SELECT reviewedAt, counts FROM reviews WHERE environment = ? AND pull = ? AND fingerprint = ?",
         row.environment,
         row.pull,
         row.fingerprint,
       )
       .toArray()[0];
-    if (known && known.reviewedAt >= row.reviewedAt) {
+    if (known && !isBetter(row, known)) {
       tally.note("reviews", "kept");
       continue;
     }
@@ -59,12 +59,12 @@ export function mergeReviews(
         ? null
         : JSON.stringify({
             ...row.release,
-            expiresAt: Math.min(row.release.expiresAt, exportedAt),
+            expiresAt: Math.min(row.release.expiresAt, exportedAt, now),
           });
     // A release that is here was given after the file's: it stays.
     sql.exec(
       `INSERT INTO reviews VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (environment, pull, fingerprint) DO UPDATE SET
-        counts = max(counts, excluded.counts), headSha = excluded.headSha, runUrl = excluded.runUrl,
+        counts = excluded.counts, headSha = excluded.headSha, runUrl = excluded.runUrl,
         requestedBy = excluded.requestedBy, reviewedAt = excluded.reviewedAt, release = coalesce(release, excluded.release)`,
       row.environment,
       row.pull,
@@ -83,6 +83,19 @@ export function mergeReviews(
   mergeFigures(sql, staged, tally);
   tally.note("orders", "kept", staged.count("orders"));
   return notesOf(ended, staged.count("orders"));
+}
+
+/**
+ * True when the file's review takes the place of the one that is here. One that counts is left in
+ * its place by one that was shown after the merge, and the other way round it takes the place.
+ */
+function isBetter(
+  theirs: Pick<ReviewRow, "counts" | "reviewedAt">,
+  ours: Pick<ReviewRow, "counts" | "reviewedAt">,
+): boolean {
+  return theirs.counts === ours.counts
+    ? theirs.reviewedAt > ours.reviewedAt
+    : theirs.counts > ours.counts;
 }
 
 /** The newest review of a pull request counts: by when it was shown, wherever it was kept. */

@@ -111,6 +111,17 @@ export class StagedRows {
     }
   }
 
+  /** Environments that the file has reconciled, sorted. */
+  environments(): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        `SELECT json_extract(row, '$.id') AS id FROM stagedRows
+          WHERE tableName = 'reconcileDocuments' AND json_extract(row, '$.kind') = 'environment' ORDER BY id`,
+      )
+      .toArray()
+      .map(({ id }) => id);
+  }
+
   drop(): void {
     this.#sql.exec("DELETE FROM stagedRows");
   }

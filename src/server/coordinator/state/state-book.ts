@@ -51,7 +51,7 @@ export interface StateCalls {
 export interface StateParts {
   readonly storage: DurableObjectStorage;
   /** Null when no repository is followed. */
-  readonly settings: () => Pick<GithubSettings, "repositoryId"> | null;
+  readonly settings: () => Pick<GithubSettings, "repositoryId" | "environment"> | null;
   /** Told of an import: what it keeps in memory is read anew. */
   readonly reconciliation: Pick<Reconciliation, "environments" | "reload">;
 }
@@ -168,10 +168,16 @@ export class StateBook implements StateCalls {
   }
 
   #obstacles({ repositoryId }: StateHeader): string[] {
-    const own = this.#parts.settings()?.repositoryId ?? null;
-    if (repositoryId === null || own === null || repositoryId === own) return [];
+    const own = this.#parts.settings();
+    if (own === null) return [];
+    if (repositoryId !== null && repositoryId !== own.repositoryId)
+      return [
+        `the file is of a Worker that follows repository ${repositoryId}, and this one follows ${own.repositoryId}: reviews of its pull requests prove nothing here`,
+      ];
+    const theirs = this.#staged.environments();
+    if (theirs.length === 0 || theirs.includes(own.environment)) return [];
     return [
-      `the file is of a Worker that follows repository ${repositoryId}, and this one follows ${own}: reviews of its pull requests prove nothing here`,
+      `the file tells of ${theirs.join(", ")}, and this Worker is ${own.environment}: import it where it comes from`,
     ];
   }
 
