@@ -21,7 +21,7 @@ import {
   refusal,
   spec,
 } from "../support/control-api.ts";
-import { thrownBy } from "../support/control-worker.ts";
+import { journal, thrownBy } from "../support/control-worker.ts";
 
 /** The engine's own objects: one that was only asked is at epoch 0, without a row. */
 const real = (name: string) => spec(name, { object: "REAL", shardKey: "data.country" });
@@ -78,8 +78,13 @@ describe("a plan", () => {
     const made = Array.from({ length: 200 }, (_, index) => real(`m1-${index}`));
     await makePlan("memory-1", made);
     expect(await namesIn("memory-1")).toEqual([]);
+    const asked = journal.length;
     const next = await makePlan("memory-1", [real("m1-orders")]);
     expect(next.notices).toEqual([]);
+    // The next plan asks none of them.
+    expect(new Set(journal.slice(asked).map((sent) => sent.split(" ")[1]))).toEqual(
+      new Set(["m1-orders"]),
+    );
     await reconcile("memory-1");
     expect(
       await sqlOf((sql) => sql.exec("SELECT * FROM registries WHERE name LIKE 'm1-%'").toArray()),
