@@ -6,6 +6,7 @@ import { gatherLive } from "./gather-live.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Plan } from "../model/plan.ts";
 import { buildPlan } from "../planning/build-plan.ts";
+import { wasSharded } from "../model/what-lives.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { Reachable } from "../model/calls.ts";
@@ -38,8 +39,8 @@ export interface MadePlan {
  *
  * @param basis fingerprint of a stored plan whose frozen choices are kept where nothing moved, or
  * null.
- * @param remembers false for what is only proposed: a namespace that it declares does not become a
- * known one of the environment.
+ * @param remembers false for what is only proposed: no namespace becomes a known one of the
+ * environment by it. Otherwise those do that are or were sharded: a typing mistake is none.
  * @param mayHaveGaps true for a plan that is only looked at: namespaces that could not be read are
  * blocks in it.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
@@ -73,7 +74,9 @@ export async function makePlan(
     );
   }
   const seen = remembers
-    ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref)
+    ? state.namespaces.flatMap(({ ref, namespace }) =>
+        namespace.ok ? [{ ...ref, wasSharded: wasSharded(namespace.value) }] : [],
+      )
     : [];
   const stored = {
     fingerprint: plan.fingerprint,

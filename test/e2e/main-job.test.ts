@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { NamespaceReport } from "../../src/model/api.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
+import type { ImportReport } from "../../src/model/state-file.ts";
 import type { LiveNamespace } from "../../src/model/live.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
@@ -166,6 +167,22 @@ describe("the main job", () => {
     expect((await shardctl("import", "--out", "imported")).exitCode).toBe(EXIT.done);
     const run = await shardctl("plan", "imported", "--exit-code");
     expect(run.exitCode).toBe(EXIT.done);
+  });
+
+  it("exports its own state, takes it over, and forgets nothing that lives", async () => {
+    const file = join(project.path, "state.json");
+    expect((await shardctl("export", "--state", file)).exitCode).toBe(EXIT.done);
+    const imported = await shardctl("import", "--state", file, "--auto-approve", "--json");
+    expect(imported.exitCode).toBe(EXIT.done);
+    const { tables, isApplied } = (
+      JSON.parse(imported.stdout) as { readonly imported: ImportReport }
+    ).imported;
+    expect(isApplied).toBe(true);
+    expect(tables.filter(({ added, replaced }) => added + replaced > 0)).toEqual([]);
+    expect(tables.find(({ table }) => table === "runs")?.rows).toBeGreaterThan(0);
+    const forgotten = await shardctl("forget", "orders", "--auto-approve");
+    expect(forgotten.exitCode).toBe(EXIT.blocked);
+    expect(forgotten.stderr).toContain("is sharded");
   });
 
   it("unshards", async () => {

@@ -48,7 +48,13 @@ class Bench {
     } as unknown as DurableObjectStorage;
     const store = new CoordinatorStore(sql);
     this.#store = store;
-    const plans = new PlanBook({ storage, store, keptPlans: () => [], onPlan: () => undefined });
+    const plans = new PlanBook({
+      storage,
+      store,
+      keptPlans: () => [],
+      declared: () => [],
+      onPlan: () => undefined,
+    });
     this.book = new RunBook({ storage, store, arm: () => undefined, onWrite: () => undefined });
     this.steps = new RunSteps({
       store,

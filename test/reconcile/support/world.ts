@@ -143,9 +143,9 @@ export class World {
     return plan;
   }
 
-  async plan(specs: readonly NamespaceSpec[]): Promise<Plan> {
+  async plan(specs: readonly NamespaceSpec[], known: readonly NamespaceRef[] = []): Promise<Plan> {
     const desired = this.#desired(specs);
-    return buildPlan({ desired, live: await gatherLive(this.live, desired, []) });
+    return buildPlan({ desired, live: await gatherLive(this.live, desired, known) });
   }
 
   /** A run that somebody else starts. */
@@ -350,6 +350,12 @@ export class World {
       },
       registries: this.registries,
       unseenRefs: () => this.known.filter((ref) => this.store.read(ref) === null),
+      forget: (ref) => {
+        this.store.remove(ref);
+        this.known = this.known.filter(
+          ({ name, object }) => name !== ref.name || object !== ref.object,
+        );
+      },
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.paused,
       resumedAt: () => this.resumedAt,
