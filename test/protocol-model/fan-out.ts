@@ -5,7 +5,7 @@
 //
 // A cutover is: fences go up at the members whose rows change, the root commits, and each of them
 // goes to the next epoch. How rows are copied is another model's. Tickets are lost at any time, as
-// by a crash. A call that fails is over, and may have met some rows: only one that succeeds is
+// by a crash; that they are given back is one step, and no message is late. A call that fails is over, and may have met some rows: only one that succeeds is
 // judged. The rules in brackets are those of rules.ts.
 import type { Rule } from "./rules.ts";
 import type { Model } from "./search.ts";
@@ -254,7 +254,7 @@ function callerSteps(world: World, state: State, step: Step): void {
       to[AT.view] = committed;
       to[AT.held] = 0;
       to[AT.standing] = 0;
-      if (first === 0 || world.is("asks-who-is-left", "admits-any-epoch")) return;
+      if (first === 0 || world.is("asks-who-is-left")) return;
       if (open.every((member) => world.ownsTheSame(member, first - 1, committed))) return;
       if (world.is("begins-anew")) to[AT.ran] = to[AT.first] = 0;
       else to[AT.call] = FAILED;

@@ -414,7 +414,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/releasing-member.ts",
-        find: "if (this.moving !== undefined && this.moving.operation < operation) this.forgetOlder();",
+        find: "if (this.moving !== undefined && this.moving.operation < operation) setAside = this.forgetOlder(ended);",
         replace: "",
       },
     ],

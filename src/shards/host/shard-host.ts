@@ -19,7 +19,11 @@ import { hasDirectory, withDirectory } from "../../model/layout/directory.ts";
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { LiveNamespace } from "../../model/live.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../model/operation.ts";
+import {
+  DEFAULT_OPERATION_POLICY,
+  NOTHING_CHANGED,
+  type OperationKind,
+} from "../../model/operation.ts";
 import { success } from "../../model/result.ts";
 import { decideNamespace } from "../../planning/decide-namespace.ts";
 import { targetLayout } from "../../planning/target-layout.ts";
@@ -451,7 +455,7 @@ export class ShardHost {
       const where = record.paused
         ? `${record.step}, paused by ${record.paused.by} (${record.paused.reason}),`
         : record.step;
-      const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${where} and was cancelled: nothing was changed${last}`;
+      const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${where} and was cancelled. ${NOTHING_CHANGED}${last}`;
       root.cancel(id, { kind: "timeout", message });
       // Past the cutover it can only go forward, which takes as long as it takes.
       record = await root.waitFor(id, isOver, FORWARD_MS_MAX);

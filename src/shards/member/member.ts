@@ -18,7 +18,7 @@ import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
 import { type Moving, isCheckedFor } from "../move/moving.ts";
 import { ReleasingMember } from "./releasing-member.ts";
 import type { Activation, Message } from "../protocol/messages.ts";
-import type { CountReply, PrepareReply, RecopyReply } from "../protocol/replies.ts";
+import type { CountReply, PrepareReply, RecopyReply, TableRows } from "../protocol/replies.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";
@@ -77,12 +77,11 @@ export class Member extends ReleasingMember {
    * what a verified cutover left.
    */
   prepare(request: Message<"prepare">, bookmark?: string): PrepareReply {
-    const { operation, epoch, from, to, mode } = request;
+    const { operation, from } = request;
     this.requireInStep(request);
     ensureSchema(this.sql);
     const tables = this.tables();
     const isSource = from.members.includes(this.self);
-    const isTarget = to.members.includes(this.self);
     return this.change(() => {
       const membership = this.membership;
       if (membership.operation > operation || membership.ended >= operation) {
@@ -91,43 +90,8 @@ export class Member extends ReleasingMember {
           `Operation ${operation} is over: ${this.self} has seen operation ${membership.operation}`,
         );
       }
-      if (this.moving?.operation !== operation) {
-        this.forgetOlder();
-        this.#keepReserve(request);
-        requireRoom(this.sql);
-        spoilFence(this.sql, 0);
-        clearMoveRecords(this.sql);
-        const fence = { fence: 0, fenceFloor: 1, promotion: null };
-        const { allowMissingKey, rowsPerSecondMax } = request;
-        const named = numbersOf(request);
-        const moving = {
-          ...named,
-          epochFrom: epoch,
-          ...(bookmark === undefined ? {} : { bookmark }),
-          mode,
-          isSource,
-          isTarget,
-          from,
-          to,
-          allowMissingKey,
-          rowsPerSecondMax,
-          ...fence,
-        };
-        // Epochs at which its part has not changed it need not have heard of.
-        this.put({
-          moving,
-          membership: { ...membership, ...(isSource && { epoch, layout: from }), ...named },
-        });
-        if (hasKeyedDirectory(to)) checkIds(tables);
-        if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
-        if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
-        this.block(membership.serving ? null : "notMember");
-        this.arm();
-        this.freezeTables();
-        // Needed when it serves: the activation is to change rows only.
-        if (isTarget && mode === "shift" && !membership.serving) this.keepKeyTriggers(to);
-        if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
-      }
+      const setAside =
+        this.moving?.operation === operation ? [] : this.#begin(request, tables, bookmark);
       return {
         counts: isSource ? countRows(this.sql, tables) : [],
         uniqueRules: uniqueRules(this.sql, tables),
@@ -137,10 +101,59 @@ export class Member extends ReleasingMember {
           primaryKey,
         })),
         steps: stepsOf(this.sql),
+        ...(setAside.length > 0 && { setAside }),
         ...(this.moving?.bookmark === undefined ? {} : { bookmark: this.moving.bookmark }),
         changed: changedTables(this.frozen(), definitionsOf(this.sql, this.frozen().tables)),
       };
     });
+  }
+
+  /** Begins the part in an operation. Gives what was set aside of an older one. */
+  #begin(
+    request: Message<"prepare">,
+    tables: readonly Table[],
+    bookmark: string | undefined,
+  ): readonly TableRows[] {
+    const { membership } = this;
+    const { operation, epoch, from, to, mode, lost } = request;
+    const isSource = from.members.includes(this.self);
+    const isTarget = to.members.includes(this.self);
+    const setAside = this.forgetOlder({ layout: from, epoch, ...(lost && { lost }) });
+    this.#keepReserve(request);
+    requireRoom(this.sql);
+    spoilFence(this.sql, 0);
+    clearMoveRecords(this.sql);
+    const fence = { fence: 0, fenceFloor: 1, promotion: null };
+    const { allowMissingKey, rowsPerSecondMax } = request;
+    const named = numbersOf(request);
+    const moving = {
+      ...named,
+      epochFrom: epoch,
+      ...(bookmark === undefined ? {} : { bookmark }),
+      mode,
+      isSource,
+      isTarget,
+      from,
+      to,
+      allowMissingKey,
+      rowsPerSecondMax,
+      ...fence,
+    };
+    // Epochs at which its part has not changed it need not have heard of.
+    this.put({
+      moving,
+      membership: { ...membership, ...(isSource && { epoch, layout: from }), ...named },
+    });
+    if (hasKeyedDirectory(to)) checkIds(tables);
+    if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
+    if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
+    this.block(membership.serving ? null : "notMember");
+    this.arm();
+    this.freezeTables();
+    // Needed when it serves: the activation is to change rows only.
+    if (isTarget && mode === "shift" && !membership.serving) this.keepKeyTriggers(to);
+    if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
+    return setAside;
   }
 
   /**

@@ -169,14 +169,17 @@ export class ReleasingMember extends ProvenMember {
 
   /**
    * An earlier operation whose end was never heard of here has ended all the same, or the root
-   * would not have begun another.
+   * would not have begun another. Gives what was set aside of it.
    */
-  protected forgetOlder(): void {
+  protected forgetOlder(release: Release): readonly TableRows[] {
     const older = this.moving;
-    if (!older) return;
+    if (!older) return [];
+    this.undoPromotion(older);
+    const setAside = this.#keepLostCopies(older, release);
     if (older.isTarget && this.ownsNothing) this.deleteAll();
     this.#forgetMove();
     removeCapture(this.sql);
+    return setAside;
   }
 
   /**
@@ -197,10 +200,12 @@ export class ReleasingMember extends ProvenMember {
 
   /** Sets aside what came from sources that have lost their storage, and is not live here. */
   #keepLostCopies(
-    { isTarget, operation, from }: Moving,
+    { isTarget, operation, from, mode }: Moving,
     { lost = [], layout, epoch }: Release,
   ): readonly TableRows[] {
     if (!isTarget || lost.length === 0) return [];
+    // A target of a swap that serves has the rows of its own.
+    if (mode === "swap" && !this.ownsNothing) return [];
     const plan = this.planAfterCutover(operation);
     const own = ownSince(from, layout, this.self);
     return setLostCopiesAside(this.sql, { plan, lost, own }, epoch);
@@ -257,13 +262,13 @@ export class ReleasingMember extends ProvenMember {
     this.change(() => {
       const membership = this.membership;
       spendReserve(this.sql);
-      if (this.moving !== undefined && this.moving.operation < operation) this.forgetOlder();
+      const ended = { layout, epoch, ...(lost && { lost }) };
+      if (this.moving !== undefined && this.moving.operation < operation)
+        setAside = this.forgetOlder(ended);
       const moving = this.moving?.operation === operation ? this.moving : undefined;
       if (moving) {
         this.undoPromotion(moving);
-        // A target of a swap that serves has the rows of its own.
-        if (moving.mode === "shift" || this.ownsNothing)
-          setAside = this.#keepLostCopies(moving, { layout, epoch, ...(lost && { lost }) });
+        setAside = this.#keepLostCopies(moving, ended);
       }
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);

@@ -150,7 +150,9 @@ export function withoutTriggers<Value>(
   write: () => Value,
   rows = Infinity,
 ): Value {
-  if (rows > FEW_ROWS || triggersOn(sql, tables).some((trigger) => !isOpenable(trigger)))
+  const triggers = triggersOn(sql, tables);
+  if (triggers.length === 0) return sql.transaction(write);
+  if (rows > FEW_ROWS || triggers.some((trigger) => !isOpenable(trigger)))
     return liftTriggers(sql, tables, () => true, write);
   return sql.transaction(() => {
     const reason = sql.first<{ reason: string }>("SELECT reason FROM shardctl_guard")?.reason;

@@ -219,6 +219,8 @@ export type EngineRequest =
       readonly to: Layout;
       readonly allowMissingKey: boolean;
       readonly rowsPerSecondMax: number | null;
+      /** As of `Release`, for an older operation whose end the member has not heard. */
+      readonly lost?: readonly string[];
     } & OfOperation)
   /**
    * Tables that a deploy has changed are prepared again: first by the sources, then by the targets,

@@ -113,6 +113,8 @@ export interface PrepareReply extends VersionsReply {
   readonly counts: readonly TableCount[];
   /** The unique constraints under which two rows of a declared table count as the same row. */
   readonly uniqueRules: readonly UniqueRule[];
+  /** Copies of an older operation that were set aside. */
+  readonly setAside?: readonly TableRows[];
   /** The point in time, from before its part began, to which the object can be restored. */
   readonly bookmark?: string;
   /** The tables as they are now; absent for a library of protocol 1. */

@@ -40,24 +40,6 @@ export async function doChores(context: DriverContext): Promise<void> {
   });
 }
 
-/**
- * Tells participants of a new operation the end of an older one at once, where copies of lost
- * sources are to be set aside: preparing would delete them. @throws what keeps one from it.
- */
-export async function keepCopies(
-  context: DriverContext,
-  members: readonly string[],
-): Promise<void> {
-  const { journal } = context;
-  const due = journal
-    .chores()
-    .filter(
-      ({ kind, member, operation }) =>
-        kind !== "empty" && members.includes(member) && journal.find(operation)?.lost !== undefined,
-    );
-  await each(due, (chore) => doChore(context, chore));
-}
-
 async function doChore(context: DriverContext, chore: Chore): Promise<void> {
   const { journal, sql, ask } = context;
   const { member, kind, operation } = chore;
@@ -82,6 +64,8 @@ function isPointless(
 ): boolean {
   if (kind === "empty" && error instanceof EngineFault && error.kind === "outOfStep") return true;
   if (kind !== "abandon" || tries < FULL_TRIES_MAX) return false;
+  // What it has may be all that is left of a source.
+  if (journal.find(operation)?.lost !== undefined) return false;
   if (!(error instanceof EngineFault) || error.kind !== "storageFull") return false;
   return (
     !journal.registry().layout.members.includes(member) &&

@@ -10,7 +10,7 @@ import { each } from "./each.ts";
 import { BACKOFF_MS_MIN } from "./failures.ts";
 import { type OperationRecord, endedState, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
-import { describeAside, noteLost, release, tellAside } from "./release.ts";
+import { describeAside, lostUntold, noteLost, release, tellAside } from "./release.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -48,6 +48,10 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
       finishedAt: now,
       lastError: null,
     });
+    const untold = silent.flatMap((member) => lostUntold(journal, member));
+    // One chore takes the place of another: what that was to tell goes with this one.
+    if (untold.length > 0)
+      save(context, ended, { lost: [...new Set([...(ended.lost ?? []), ...untold])].toSorted() });
     for (const member of silent)
       journal.putChore({
         member,

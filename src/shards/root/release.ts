@@ -6,7 +6,7 @@ import { formatQuantity } from "../../model/figures.ts";
 import type { StrayRows } from "../../model/repair.ts";
 import type { SetAsideReply } from "../protocol/replies.ts";
 import { each } from "./each.ts";
-import type { Chore } from "./journal.ts";
+import type { Chore, Journal } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
 import { hasLostItsPart, hearTestimony } from "./testimonies.ts";
@@ -39,15 +39,33 @@ export async function release(
   { kind, operation }: Pick<Chore, "operation"> & { readonly kind: "finish" | "abandon" },
 ): Promise<StrayRows[]> {
   const { layout, epoch } = journal.registry();
-  const lost = journal.find(operation)?.lost;
+  const lost = [
+    ...new Set([...(journal.find(operation)?.lost ?? []), ...lostUntold(journal, member)]),
+  ];
   const reply: SetAsideReply | undefined = await ask(member, {
     kind,
     operation,
     epoch,
     layout,
-    ...(lost && { lost }),
+    ...(lost.length > 0 && { lost }),
   });
+  return rowsOf(member, reply);
+}
+
+export function rowsOf(member: string, reply: Partial<SetAsideReply> | undefined): StrayRows[] {
   return (reply?.setAside ?? []).map(({ table, rows }) => ({ member, table, rows }));
+}
+
+/**
+ * The lost sources of operations whose end a member has yet to hear: a newer operation that comes
+ * first has it forget them.
+ */
+export function lostUntold(journal: Journal, member: string): string[] {
+  const untold = journal
+    .chores()
+    .filter((chore) => chore.member === member && chore.kind !== "empty")
+    .flatMap(({ operation }) => journal.find(operation)?.lost ?? []);
+  return [...new Set(untold)].toSorted();
 }
 
 /** Stores the event that rows of lost sources were set aside, where some were. */
@@ -68,5 +86,6 @@ export function describeAside(
   if (setAside.length === 0) return "";
   const rows = setAside.reduce((sum, aside) => sum + aside.rows, 0);
   const members = [...new Set(setAside.map(({ member }) => member))].toSorted();
-  return `. ${lost.join(", ")} lost storage: ${formatQuantity(rows, "row")} that had come from there ${rows === 1 ? "is" : "are"} set aside on ${members.join(", ")}`;
+  const sources = `${lost.join(", ")} ${lost.length === 1 ? "no longer knows" : "no longer know"} of this operation, as after a restore or a loss of storage`;
+  return `. ${sources}: ${formatQuantity(rows, "row")} that had come from there ${rows === 1 ? "is" : "are"} set aside on ${members.join(", ")}`;
 }

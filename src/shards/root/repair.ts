@@ -72,18 +72,22 @@ export async function repair(
     setAside.push(...reply.setAside.map(({ table, rows }) => ({ member, table, rows })));
   };
   const others = decision.mends.filter(({ member }) => member !== root);
-  await each(others, mend);
+  // A source that is mended knows no more that it has lost something: it comes behind all that are
+  // to hear of it, and behind the records.
+  const lost = lostIn(decision);
+  noteLost(context, decision.lost);
+  await each(
+    others.filter((member) => member.lost.length > 0),
+    mend,
+  );
+  await each(
+    others.filter(({ member, lost: of }) => of.length === 0 && !lost.has(member)),
+    mend,
+  );
   context.sql.transaction(() => {
     if (journal.epoch() > epoch)
       throw refused("invalid", "The registry has moved on: plan the repair again");
     for (const end of decision.operations) endOperation(context, decision, end, by);
-    const running = journal.running();
-    // A source that is mended knows nothing of what it had sent: its targets are told at the end.
-    if (running && decision.lost.length > 0)
-      journal.update({
-        ...running,
-        lost: [...new Set([...(running.lost ?? []), ...decision.lost])].toSorted(),
-      });
     journal.skipTo(endedUpTo);
     // A repair that was killed has committed it already.
     if (decision.isRegistryLost && journal.epoch() < epoch)
@@ -96,11 +100,47 @@ export async function repair(
     });
     context.committed();
   });
+  await each(
+    others.filter(({ member, lost: of }) => of.length === 0 && lost.has(member)),
+    mend,
+  );
   // Last of all: from here on the root serves.
   const own = decision.mends.find(({ member }) => member === root);
   if (own) await mend(own);
   context.changed();
   return { namespace: root, fingerprint, steps: plan.steps, setAside };
+}
+
+/** The sources of which this repair has members set copies aside, now or at the end. */
+function lostIn({ mends, lost, operations }: RepairDecision): ReadonlySet<string> {
+  const ofEnds = operations.flatMap((end) => (end.kind === "over" ? [] : end.lost));
+  return new Set([...mends.flatMap((mend) => mend.lost), ...lost, ...ofEnds]);
+}
+
+/** Keeps the lost sources of the running operation for its end. */
+function noteLost({ sql, journal }: RepairContext, lost: readonly string[]): void {
+  sql.transaction(() => {
+    const running = journal.running();
+    if (running && lost.length > 0)
+      journal.update({
+        ...running,
+        lost: [...new Set([...(running.lost ?? []), ...lost])].toSorted(),
+      });
+  });
+}
+
+/** With the lost sources that the journal knows of what a member has taken. */
+function withKnownLost(
+  { journal }: RepairContext,
+  answers: ReadonlyMap<string, Answer>,
+  mend: MemberMend,
+): MemberMend {
+  const answer = answers.get(mend.member);
+  const moving = typeof answer === "object" ? answer.moving : null;
+  const record = moving ? journal.find(moving.operation) : undefined;
+  const isSame = moving?.token === undefined || moving.token === record?.token;
+  const known = isSame ? (record?.lost ?? []) : [];
+  return { ...mend, lost: [...new Set([...mend.lost, ...known])].toSorted() };
 }
 
 async function prepareRepair(context: RepairContext, request: RepairRequest): Promise<Prepared> {
@@ -120,7 +160,7 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     mends: [
       ...decision.mends,
       ...(await findMisplaced(context, request.members, answers, decision)),
-    ],
+    ].map((mend) => withKnownLost(context, answers, mend)),
   };
   await each(
     decision.mends.filter(({ layout }) => layout !== null),

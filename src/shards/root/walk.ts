@@ -6,7 +6,6 @@ import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/replies.ts";
 import { EngineFault } from "../storage/faults.ts";
-import { keepCopies } from "./chores.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
@@ -19,6 +18,7 @@ import {
 } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { settleTargets } from "./promote.ts";
+import { lostUntold, rowsOf, tellAside } from "./release.ts";
 import { NO_WAVE, movesOf, packWaves, targetsOf } from "./waves.ts";
 
 export async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
@@ -28,8 +28,8 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
     policy.rowsPerSecondMax === null
       ? null
       : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
-  await keepCopies(context, participants(record));
   const replies = await each(participants(record), async (member) => {
+    const lost = lostUntold(context.journal, member);
     const request = {
       kind: "prepare",
       operation,
@@ -39,8 +39,10 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
       to,
       allowMissingKey,
       rowsPerSecondMax,
+      ...(lost.length > 0 && { lost }),
     } as const;
     const reply = await context.ask(member, request);
+    tellAside(context, { ...requireCurrent(context, record), lost }, rowsOf(member, reply));
     const { shapes, changed = [], steps = "[]" } = reply;
     // Not a fault: while a version is being rolled out, the member is asked until it has it.
     if (shapes === undefined)

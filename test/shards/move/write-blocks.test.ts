@@ -127,9 +127,12 @@ describe("the engine's own writes", () => {
 
   it.each([few, 10_000])("pass, %i rows of them, and nobody else's do afterwards", (rows) => {
     const before = triggersOf(sql);
+    const version = (): unknown => storage.peek("PRAGMA schema_version")[0]?.["schema_version"];
+    const unchanged = version();
     withoutTriggers(sql, ["items"], () => sql.run(INSERT), rows);
     expect(sql.rows("SELECT id FROM items")).toHaveLength(1);
     expect(triggersOf(sql)).toStrictEqual(before);
+    expect(version() === unchanged).toBe(rows === few);
     expect(() => sql.run("DELETE FROM items")).toThrow(/owns no part/);
   });
 

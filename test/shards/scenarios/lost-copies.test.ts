@@ -73,8 +73,9 @@ describe("writers 1: a source that loses its storage during a shift", () => {
       const { state, fault } = await world.ask({ kind: "operation", id });
       expect(state).toBe("failed");
       const rows = 2 * copies.flat().length;
+      expect(fault?.message).toContain(`${SOURCE} no longer knows of this operation`);
       expect(fault?.message).toContain(
-        `${SOURCE} lost storage: ${rows} rows that had come from there are set aside on ${TARGETS.join(", ")}`,
+        `${rows} rows that had come from there are set aside on ${TARGETS.join(", ")}`,
       );
       expect(TARGETS.map((name) => world.asideOf(name))).toStrictEqual(copies);
       expect(TARGETS.map((name) => notesAside(world, name))).toStrictEqual(copies);
@@ -133,29 +134,55 @@ describe("writers 1: a source that loses its storage during a shift", () => {
   });
 
   it.each([
-    { when: "when it is told later", isNext: false },
-    { when: "before a next operation clears it", isNext: true },
-  ])("whose target does not hear of the end leaves its copies aside $when", async ({ isNext }) => {
+    { when: "when it is told later", next: null },
+    { when: "before the next operation clears it", next: "completes" },
+    { when: "when it hears of the end of the next one alone", next: "is cancelled" },
+  ])("whose target does not hear of the end leaves its copies aside $when", async ({ next }) => {
     const world = await open();
     await world.start("rebalance");
     await world.run(() => world.step === "verify", 60_000);
     const copies = stagedFrom(world, NEW, SOURCE);
     const network = vi.spyOn(world.world, "strikes");
-    const lostEnd = `net/${ROOT}>${NEW}/abandon`;
-    network.mockImplementation((fault, label) => fault === "lost" && label === lostEnd);
+    const cut = ["abandon", ...(next === "is cancelled" ? ["prepare"] : [])].map(
+      (kind) => `net/${ROOT}>${NEW}/${kind}`,
+    );
+    network.mockImplementation((fault, label) => fault === "lost" && cut.includes(label));
     world.restore(SOURCE);
     await end(world);
     expect(world.asideOf(NEW)).toStrictEqual([]);
     await world.repair([SOURCE]);
-    if (isNext) await world.start("rebalance");
-    await world.pass(isNext ? 1_000 : 30_000);
-    expect(isNext ? world.step : null).toBe(isNext ? "prepare" : null);
-    expect(world.asideOf(NEW)).toStrictEqual([]);
+    if (next !== null) {
+      const { id } = await world.start("rebalance");
+      await world.pass(1_000);
+      if (next === "is cancelled") await world.ask({ kind: "cancel", id });
+      await end(world);
+    }
     network.mockRestore();
     await world.pass(10 * 60_000);
     await end(world);
     expect(world.asideOf(NEW)).toStrictEqual(copies);
     expect(events(world, "rebalance.setAside")).toHaveLength(2);
+  });
+
+  it("is repaired half-way, and leaves its copies aside when that is done", async () => {
+    const world = await open();
+    const before = await world.snapshot();
+    await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const copies = stagedFrom(world, NEW, SOURCE);
+    world.restore(SOURCE);
+    world.restore(ROOT, before);
+    await world.pass(60_000);
+    await world.list();
+    const names = [SOURCE, OTHER, NEW];
+    const network = vi.spyOn(world.world, "strikes");
+    network.mockImplementation(
+      (fault, label) => fault === "lost" && label === `net/${ROOT}>${NEW}/mend`,
+    );
+    await expect(world.repair([SOURCE], names)).rejects.toThrow("was lost");
+    network.mockRestore();
+    await world.repair([SOURCE], names);
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
   });
 
   it("sets nothing aside where it has lost nothing", async () => {
