@@ -9,8 +9,10 @@ import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
+import type { PolicyChange } from "../model/policy.ts";
 import type { RepairOutcome } from "../model/repair.ts";
 import type { Release, Review } from "../model/review.ts";
+import { describePolicyChange } from "../render/policy-words.ts";
 import { describeSummary, summarizePlan } from "../render/plan-summary.ts";
 import { countActions } from "../render/run-text.ts";
 
@@ -114,12 +116,27 @@ export function runEvents(run: Run, before: Run | null, now: number): NewEvent[]
   return [...started, ...operations, ended];
 }
 
+/** One event for each policy that holds from now on. */
+export function policyEvents(
+  changes: readonly PolicyChange[],
+  about: Omit<AboutRun, "run"> & Partial<AboutRun>,
+): NewEvent[] {
+  return changes.map((change) =>
+    makeEvent({
+      ...about,
+      kind: "policy",
+      namespace: change.namespace,
+      summary: `the policy has changed: ${describePolicyChange(change)}`,
+    }),
+  );
+}
+
 type AboutRun = Pick<
   NewEvent,
   "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run"
 >;
 
-function aboutRun(
+export function aboutRun(
   { id, environment, requestedBy, origin, fingerprint }: Run,
   now: number,
 ): AboutRun {

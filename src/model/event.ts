@@ -13,6 +13,7 @@ export const EVENT_KINDS = [
   "alert", // an alert was opened, changed, closed or reopened
   "pause", // reconciliation was switched off or on
   "repair", // a namespace was repaired
+  "policy", // another policy of a namespace holds
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

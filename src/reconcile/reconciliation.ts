@@ -21,13 +21,15 @@ import type { LiveAccess } from "../live/port.ts";
 import { endedNow, repairEvent } from "../history/make-events.ts";
 import { logError, tickId } from "../log.ts";
 import type { PlanBook } from "../runs/plan-book.ts";
+import type { PolicyStore } from "../runs/policy-store.ts";
+import type { PolicyFloors } from "../model/policy.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { RunBook } from "../runs/run-book.ts";
 import type { RunStarts } from "../runs/start-runs.ts";
 import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
-import { isAnyWindowOpen } from "../runs/windows.ts";
+import { areWindowsOpen } from "../runs/windows.ts";
 import { BlobStore, createAppliedSource, createManifestSource } from "./manifest-source.ts";
 import { Pauses } from "../pauses/pauses.ts";
 import {
@@ -75,6 +77,9 @@ export interface ReconciliationParts {
   readonly live: (environment: string) => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures" | "isOrdered">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
+  readonly policies: PolicyStore;
+  /** The owner's. */
+  readonly floors: () => PolicyFloors;
   /** Environments in which the namespace was ever seen. */
   readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
   readonly runs: Pick<RunBook, "findRun" | "detach">;
@@ -122,9 +127,13 @@ export class Reconciliation implements ReconcileCalls {
 
   environments(): readonly string[] {
     const settings = this.#parts.settings();
-    return settings !== null && this.#parts.github() !== null
+    return settings !== null && this.#hasRepository()
       ? [settings.environment]
       : this.#parts.plans.appliedEnvironments();
+  }
+
+  #hasRepository(): boolean {
+    return this.#parts.settings() !== null && this.#parts.github() !== null;
   }
 
   /** The next pass looks. */
@@ -249,6 +258,16 @@ export class Reconciliation implements ReconcileCalls {
       applies: parts.settings()?.applies ?? "worker",
       store,
       manifests,
+      policies: {
+        floors: parts.floors(),
+        isSource: !this.#hasRepository(),
+        read: (name) => parts.policies.read(environment, name),
+        noteDefault: (name) => parts.policies.noteDefault(environment, name),
+        apply: (changes) =>
+          this.#storage.transactionSync(() => parts.policies.apply(environment, changes)),
+        changed: () => parts.policies.changed(environment),
+        takeChanged: (names) => parts.policies.takeChanged(environment, names),
+      },
       reviews,
       live: parts.live(environment),
       runs: {
@@ -259,7 +278,7 @@ export class Reconciliation implements ReconcileCalls {
       },
       registries: this.registries,
       unseenRefs: () => store.unseen(),
-      isWindowOpen: isAnyWindowOpen,
+      isWindowOpen: areWindowsOpen,
       paused: () => this.pause(),
       resumedAt: () => this.#documents.resumedAt(),
       record: (event) => parts.record(event),
@@ -280,8 +299,9 @@ export class Reconciliation implements ReconcileCalls {
     const github = this.#parts.github();
     if (settings === null || github === null) {
       return {
-        manifests: createAppliedSource((known) =>
-          this.#parts.plans.newestApplied(environment, known),
+        manifests: createAppliedSource(
+          (known) => this.#parts.plans.newestApplied(environment, known),
+          this.#parts.floors(),
         ),
         reviews: { find: () => Promise.resolve({ kind: "noRepository", requests: 0 }) },
       };
@@ -293,6 +313,7 @@ export class Reconciliation implements ReconcileCalls {
         this.#blobs,
         this.#documents,
         this.#parts.readSet,
+        this.#parts.floors(),
       ),
       reviews: createReviewLookup(github, {
         environment,

@@ -15,6 +15,7 @@ const SCHEMA = `
     PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS reconciledByTime ON reconciledNames (environment, dueAt);
   CREATE INDEX IF NOT EXISTS reconciledPending ON reconciledNames (environment, name) WHERE isPending = 1;
+  CREATE TABLE IF NOT EXISTS awaitedPolicies (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS reconcileDocuments (kind TEXT, id TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 `;
 
@@ -131,11 +132,31 @@ export class StateStore implements ReconcileStore {
         state.rows,
         JSON.stringify(state),
       );
+      this.#noteAwaiting(state);
       this.#count(
         { specDigest: state.specDigest, silences: state.silences, rowCount: state.rows },
         1,
       );
     }
+  }
+
+  #noteAwaiting({ name, object, held }: NamespaceState): void {
+    this.#sql.exec(
+      held && !held.isApplied
+        ? "INSERT OR IGNORE INTO awaitedPolicies VALUES (?, ?, ?)"
+        : "DELETE FROM awaitedPolicies WHERE environment = ? AND name = ? AND object = ?",
+      this.#environment,
+      name,
+      object,
+    );
+  }
+
+  hasAwaiting(): boolean {
+    return (
+      this.#sql
+        .exec("SELECT 1 FROM awaitedPolicies WHERE environment = ? LIMIT 1", this.#environment)
+        .toArray().length > 0
+    );
   }
 
   /** Has a namespace looked at in the next pass. */

@@ -5,6 +5,7 @@
 import { gatherLive } from "./gather-live.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Plan } from "../model/plan.ts";
+import { type PolicyFloors, withFloors } from "../model/policy.ts";
 import { buildPlan } from "../planning/build-plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
@@ -12,7 +13,7 @@ import type { Reachable } from "../model/calls.ts";
 import type { PlanCalls } from "./plan-book.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson, encodeJson } from "./store.ts";
-import { isAnyWindowOpen } from "./windows.ts";
+import { areWindowsOpen } from "./windows.ts";
 
 const UNREAD_NAMED_MAX = 20;
 /** Plans travel to the coordinator in one call, which carries 32 MiB with its desired state. */
@@ -56,13 +57,16 @@ export async function makePlan(
   const basisPlan =
     basis === null ? null : (decodeJson(await readStoredPlan(plans, basis)) as Plan);
   const known = await plans.listNamespaces(desired.environment);
-  const state = await gatherLive(live, desired, known, basisPlan);
+  const { applied, floors } = await plans.policies(desired.environment);
+  const state = await gatherLive(live, within(desired, floors), known, basisPlan);
   const now = Date.now();
   const plan = await buildPlan({
     desired,
     live: state,
+    applied: new Map(applied),
+    floors,
     basis: basisPlan,
-    isWindowOpen: (spec) => isAnyWindowOpen(spec.policy.windows, now),
+    isWindowOpen: (spec) => areWindowsOpen(spec.policy, now),
   });
   if (!mayHaveGaps) refuseGaps(plan);
   const body = encodeJson(plan);
@@ -114,6 +118,15 @@ export function unknownPlan(fingerprint: string): RefusedRequest {
     "unknownPlan",
     `No plan ${fingerprint} is stored here: it was made elsewhere, or has expired. Plan again.`,
   );
+}
+
+/** The declared state within the owner's floors: a change is wanted by what is left of it. */
+function within(desired: DesiredState, floors: PolicyFloors): DesiredState {
+  const namespaces = desired.namespaces.map((spec) => ({
+    ...spec,
+    policy: withFloors(spec.policy, floors),
+  }));
+  return { ...desired, namespaces };
 }
 
 function sortNamespaces(desired: DesiredState): DesiredState {

@@ -3,8 +3,10 @@
  * told to the history.
  */
 import type { NamespaceRef } from "../model/live.ts";
-import type { Plan } from "../model/plan.ts";
-import type { DesiredState } from "../model/spec.ts";
+import { isEmptyPlan, type Plan } from "../model/plan.ts";
+import { guardPolicy, type PolicyFloors, stricterPolicy } from "../model/policy.ts";
+import type { DesiredState, NamespaceSpec, Policy } from "../model/spec.ts";
+import type { PolicyStore } from "./policy-store.ts";
 import { renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
@@ -12,6 +14,13 @@ import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "
 export interface AppliedState {
   readonly fingerprint: string;
   readonly desired: DesiredState;
+}
+
+/** What holds over the policies that manifests declare. */
+export interface PolicyStanding {
+  /** Applied last, by namespace; null is the default. */
+  readonly applied: readonly (readonly [string, Policy | null])[];
+  readonly floors: PolicyFloors;
 }
 
 /** The calls about stored plans. */
@@ -27,6 +36,10 @@ export interface PlanCalls {
   readBody(fingerprint: string): Uint8Array | null;
   /** The desired state under a stored plan, as UTF-8 JSON. */
   readDesiredBody(fingerprint: string): Uint8Array | null;
+  /** The same specs with the policies that guards judge the plan by now, as UTF-8 JSON. */
+  readGuardedBody(fingerprint: string): Uint8Array | null;
+  /** What a plan of the environment is made under. */
+  policies(environment: string): PolicyStanding;
   /** Null when the plan is not stored, or no longer. */
   environmentOf(fingerprint: string): string | null;
   /** Namespaces of one environment, or of all, that plans have seen live; sorted by name. */
@@ -36,6 +49,9 @@ export interface PlanCalls {
 export interface PlanBookParts {
   readonly storage: DurableObjectStorage;
   readonly store: CoordinatorStore;
+  readonly policies: PolicyStore;
+  /** The owner's. */
+  readonly floors: () => PolicyFloors;
   /** Plans that stay however old they are. */
   readonly keptPlans: () => readonly string[];
   /** Told of each plan that is new. */
@@ -69,6 +85,36 @@ export class PlanBook implements PlanCalls {
     return this.#parts.store.getDesired(fingerprint);
   }
 
+  readGuardedBody(fingerprint: string): Uint8Array | null {
+    const specs = this.readGuarded(fingerprint);
+    return specs && encodeJson(specs);
+  }
+
+  /**
+   * The specs under the plan as its guards judge them: what the plan loosens counts as before, also
+   * once it was applied.
+   */
+  readGuarded(fingerprint: string): readonly NamespaceSpec[] | null {
+    const plan = this.read(fingerprint);
+    const desired = this.readDesired(fingerprint);
+    if (plan === null || desired === null) return null;
+    const { policies, floors } = this.#parts;
+    const before = new Map(plan.policies?.map(({ namespace, from }) => [namespace, from]));
+    const changed = new Set(plan.changes.map(({ namespace }) => namespace));
+    return desired.namespaces.map((spec) => {
+      if (!changed.has(spec.name)) return spec;
+      const from = before.get(spec.name) ?? spec.policy;
+      const applied = policies.read(plan.environment, spec.name);
+      const judged = stricterPolicy(spec.policy, from);
+      return { ...spec, policy: guardPolicy(judged, applied, floors()) };
+    });
+  }
+
+  policies(environment: string): PolicyStanding {
+    const { policies, floors } = this.#parts;
+    return { applied: policies.list(environment), floors: floors() };
+  }
+
   environmentOf(fingerprint: string): string | null {
     return this.#parts.store.environmentOfPlan(fingerprint);
   }
@@ -90,9 +136,9 @@ export class PlanBook implements PlanCalls {
     });
   }
 
-  /** Of a plan without changes nothing can be started: it is only what was compared last. */
+  /** Of an empty plan nothing can be started: it is only what was compared last. */
   #keepShown(known: Plan | null, again: Plan, stored: StoredPlan): StoredPlan {
-    if (known === null || known.changes.length === 0) return stored;
+    if (known === null || isEmptyPlan(known)) return stored;
     const { fingerprint } = stored;
     return {
       ...stored,

@@ -12,7 +12,9 @@ import type { Guard, Plan } from "../model/plan.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { RunOrigin } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";
+import type { ChangeProblem } from "./find-stale-changes.ts";
 import type { PlanBook } from "./plan-book.ts";
+import type { PolicyStore } from "./policy-store.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
 import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
@@ -35,6 +37,7 @@ export interface ApplyOrder {
 export type StartRunFailure =
   | { readonly kind: "unknownPlan" }
   | { readonly kind: "locked"; readonly run: Run }
+  | { readonly kind: "stale"; readonly problems: readonly ChangeProblem[] }
   | { readonly kind: "notReviewed"; readonly message: string };
 
 /** An order that nothing here blocks but perhaps a rival. */
@@ -43,6 +46,8 @@ export interface CheckedOrder {
   readonly shown: ShownFigures | null;
   /** The guards that it may override: as asked, or where it needs a review as released. */
   readonly overrides: readonly Guard[];
+  /** Policies of the plan in whose place another one was applied since. */
+  readonly stale: readonly ChangeProblem[];
   /** The active run that keeps the plan from starting; it may be the run of this very plan. */
   readonly rival: Run | null;
 }
@@ -95,6 +100,7 @@ export interface RunStartsParts {
   readonly store: CoordinatorStore;
   readonly book: RunBook;
   readonly plans: PlanBook;
+  readonly policies: PolicyStore;
   readonly reviews: ReviewsStore;
 }
 
@@ -131,6 +137,9 @@ export class RunStarts implements StartCalls {
       return rival.fingerprint === fingerprint
         ? success(rival)
         : failure({ kind: "locked", run: rival });
+    // A selection of reconciliation's own changes no policy.
+    const stale = own === null ? this.#stalePolicies(plan) : [];
+    if (stale.length > 0) return failure({ kind: "stale", problems: stale });
     const id = createRunId(now);
     this.#takeOver(plan.environment, id, now);
     const leaseToken = store.nextLeaseToken(plan.environment);
@@ -175,7 +184,21 @@ export class RunStarts implements StartCalls {
     if (!overrides.ok) return overrides;
     const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
     if (rival) this.#noteOrder(order, environment);
-    return success({ overrides: overrides.value, rival, shown: this.#shownTo(order, environment) });
+    const plan = this.#parts.plans.read(fingerprint);
+    return success({
+      overrides: overrides.value,
+      rival,
+      shown: this.#shownTo(order, environment),
+      stale: plan === null ? [] : this.#stalePolicies(plan),
+    });
+  }
+
+  #stalePolicies({ environment, policies = [] }: Plan): ChangeProblem[] {
+    return this.#parts.policies.findStale(environment, policies).map(({ namespace }) => ({
+      namespace,
+      kind: "stale",
+      message: `the policy of '${namespace}' is no longer the one that the plan was made to change`,
+    }));
   }
 
   putOff(order: ApplyOrder): void {

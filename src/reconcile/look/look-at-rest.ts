@@ -10,7 +10,9 @@ import { checkSafety } from "../../planning/check-safety.ts";
 import { liveRows } from "../../planning/decide-change.ts";
 import {
   type AuditFinding,
+  declaredSpec,
   digestLayout,
+  guardedSpec,
   type NamespaceState,
   type PendingChange,
 } from "../namespace-state.ts";
@@ -208,13 +210,14 @@ async function planSpec(
 }
 
 /** In sync is not always well. */
-function readiness({ faults }: NamespaceState, live: LiveNamespace): ConditionChange {
+function readiness({ faults, held }: NamespaceState, live: LiveNamespace): ConditionChange {
   const fault =
     faults.find(({ kind }) => kind === "unhealthy") ??
     faults.find(({ kind }) => kind === "misplaced");
   if (!fault) {
+    const awaits = held && !held.isApplied ? "; another policy is declared, and not applied" : "";
     const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
-    return { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
+    return { type: "Ready", reason: "InSync", message: `As declared: ${counted}${awaits}` };
   }
   const type = fault.state === "open" ? "Stalled" : "Reconciling";
   const reason = fault.kind === "unhealthy" ? "Unhealthy" : "Misplaced";
@@ -236,7 +239,15 @@ async function notePending(
   const { cause, change } = wanted;
   // `decide` asks window and suspend by the clock and the manifest of its own moment.
   const blocks = checkSafety({
-    changes: [{ change, spec, live, windowOpen: true }],
+    changes: [
+      {
+        change,
+        spec: guardedSpec(state, spec),
+        declared: declaredSpec(state, spec).policy,
+        live,
+        windowOpen: true,
+      },
+    ],
     managed: { namespaces: 0, rows: 0 },
     unmanaged: 0,
   }).filter(({ guard }) => guard !== "suspend");

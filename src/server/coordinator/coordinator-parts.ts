@@ -4,7 +4,7 @@
  *
  * | part             | owns                                                       |
  * |------------------|------------------------------------------------------------|
- * | `plans`          | stored plans                                               |
+ * | `plans`          | stored plans; `policies` those that were applied           |
  * | `reviews`        | what pull requests were shown and released, as it comes;   |
  * |                  | `reviewsStore` as it is stored                             |
  * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
@@ -24,7 +24,10 @@ import type { CoordinatorApi } from "./coordinator-api.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
+import { aboutRun, policyEvents } from "../../history/make-events.ts";
+import type { PolicyFloors } from "../../model/policy.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
+import { PolicyStore } from "../../runs/policy-store.ts";
 import { PullReviews } from "../../reviews/pull-reviews.ts";
 import { MergedPulls } from "../../pulls/merged-pulls.ts";
 import { PullWork } from "../../pulls/pull-work.ts";
@@ -72,9 +75,14 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const store = new CoordinatorStore(storage.sql);
   const reviewsStore = new ReviewsStore(storage.sql);
 
+  const policies = new PolicyStore(storage.sql);
+  // A Worker that is set up wrongly may start nothing.
+  const floors = (): PolicyFloors => settings()?.guards ?? { suspend: true };
   const plans = new PlanBook({
     storage,
     store,
+    policies,
+    floors,
     keptPlans: () => reviewsStore.keptPlans(),
     onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
   });
@@ -94,11 +102,18 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       observation.noteRun(run, before, now);
       reconciliation.noteRun(run, before);
       if (run.state !== before?.state) pullWork.tellRun(run, now);
+      if (run.state === "succeeded" && before?.state !== "succeeded") applyPolicies(run, now);
       if (run.state !== before?.state && run.state !== "running" && wasCancelled(run))
         reviews.takeBackAfter(run);
     },
   });
-  const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });
+  /** What was reviewed with the changes holds once they are made. */
+  const applyPolicies = (run: Run, now: number): void => {
+    const changes = plans.read(run.fingerprint)?.policies ?? [];
+    const applied = policies.apply(run.environment, changes);
+    for (const event of policyEvents(applied, aboutRun(run, now))) observation.record(event);
+  };
+  const starts = new RunStarts({ store, book: runs, plans, policies, reviews: reviewsStore });
   const steps = new RunSteps({
     store,
     book: runs,
@@ -124,6 +139,8 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     live: (environment) => noteSights(live(), environment, page, observation),
     reviews: reviewsStore,
     plans,
+    policies,
+    floors,
     runs,
     starts,
     environmentsOf: (ref) => store.environmentsOf(ref),

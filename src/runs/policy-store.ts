@@ -1,0 +1,114 @@
+/**
+ * The policies that were applied last, in the coordinator's SQLite: by environment and namespace.
+ * A row without a policy is a manifest that was followed with the default one.
+ *
+ * What a Worker followed before these rows existed counts as applied. All methods are synchronous:
+ * the caller decides what is one transaction.
+ */
+import { samePolicy, type PolicyChange } from "../model/policy.ts";
+import { DEFAULT_POLICY, type Policy } from "../model/spec.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS appliedPolicies (environment TEXT, name TEXT, policy TEXT, PRIMARY KEY (environment, name)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS changedPolicies (environment TEXT, name TEXT, PRIMARY KEY (environment, name)) WITHOUT ROWID;
+`;
+const FOLLOWED = `INSERT OR IGNORE INTO appliedPolicies
+  SELECT environment, name, json_extract(body, '$.spec.policy') FROM reconciledNames WHERE specDigest IS NOT NULL`;
+
+export class PolicyStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    const isNew = !this.#hasTable("appliedPolicies");
+    sql.exec(SCHEMA);
+    if (isNew && this.#hasTable("reconciledNames")) sql.exec(FOLLOWED);
+  }
+
+  /** By namespace, sorted; null is the default. */
+  list(environment: string): [string, Policy | null][] {
+    return this.#sql
+      .exec<PolicyRow>(
+        "SELECT name, policy FROM appliedPolicies WHERE environment = ? ORDER BY name",
+        environment,
+      )
+      .toArray()
+      .map(({ name, policy }) => [name, policy === null ? null : (JSON.parse(policy) as Policy)]);
+  }
+
+  /** Null for a namespace that never had one. */
+  read(environment: string, name: string): Policy | null {
+    const row = this.#sql
+      .exec<PolicyRow>(
+        "SELECT name, policy FROM appliedPolicies WHERE environment = ? AND name = ?",
+        environment,
+        name,
+      )
+      .toArray()[0];
+    if (row === undefined) return null;
+    return row.policy === null ? DEFAULT_POLICY : (JSON.parse(row.policy) as Policy);
+  }
+
+  /** Those of the changes that can no longer be applied, since another policy was applied meanwhile. */
+  findStale(environment: string, changes: readonly PolicyChange[]): PolicyChange[] {
+    return changes.filter(({ namespace, from }) => {
+      const applied = this.read(environment, namespace);
+      return !samePolicy(applied ?? DEFAULT_POLICY, from ?? DEFAULT_POLICY);
+    });
+  }
+
+  /** Applies the changes that are not stale, and returns them. */
+  apply(environment: string, changes: readonly PolicyChange[]): PolicyChange[] {
+    const stale = new Set(this.findStale(environment, changes));
+    const applied = changes.filter((change) => !stale.has(change));
+    for (const { namespace, to } of applied) {
+      this.#sql.exec(
+        "INSERT OR REPLACE INTO appliedPolicies VALUES (?, ?, ?)",
+        environment,
+        namespace,
+        samePolicy(to, DEFAULT_POLICY) ? null : JSON.stringify(to),
+      );
+      this.#sql.exec("INSERT OR IGNORE INTO changedPolicies VALUES (?, ?)", environment, namespace);
+    }
+    return applied;
+  }
+
+  /** Manifests that are followed with the default policy need no apply of it. */
+  noteDefault(environment: string, name: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO appliedPolicies VALUES (?, ?, NULL)", environment, name);
+  }
+
+  /** Namespaces whose policy was applied since they were taken from here; sorted. */
+  changed(environment: string): string[] {
+    return this.#sql
+      .exec<{ name: string }>(
+        "SELECT name FROM changedPolicies WHERE environment = ? ORDER BY name",
+        environment,
+      )
+      .toArray()
+      .map(({ name }) => name);
+  }
+
+  /** The reconciler follows them. */
+  takeChanged(environment: string, names: readonly string[]): void {
+    for (const name of names)
+      this.#sql.exec(
+        "DELETE FROM changedPolicies WHERE environment = ? AND name = ?",
+        environment,
+        name,
+      );
+  }
+
+  #hasTable(name: string): boolean {
+    return (
+      this.#sql
+        .exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", name)
+        .toArray().length > 0
+    );
+  }
+}
+
+interface PolicyRow extends Record<string, SqlStorageValue> {
+  readonly name: string;
+  readonly policy: string | null;
+}
