@@ -153,7 +153,8 @@ export function aboutRun(
 
 function describeStart({ actions, overrides }: Run): string {
   const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
-  return `the run started: ${formatQuantity(actions.length, "change")}${guards}`;
+  const what = actions.length === 0 ? "policies only" : formatQuantity(actions.length, "change");
+  return `the run started: ${what}${guards}`;
 }
 
 function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {

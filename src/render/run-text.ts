@@ -69,9 +69,9 @@ export function summarizeRun(run: Pick<Run, "actions">): string {
   return `Run: ${countActions(run)}.`;
 }
 
-/** "1 done, 1 running, 2 pending" or "nothing to do". */
+/** "1 done, 1 running, 2 pending", or "policies only" of a plan that moves nothing. */
 export function countActions({ actions }: Pick<Run, "actions">): string {
-  if (actions.length === 0) return "nothing to do";
+  if (actions.length === 0) return "policies only";
   const states = (
     ["done", "running", "pending", "failed", "cancelled", "notExecuted"] as const
   ).flatMap((state) => {

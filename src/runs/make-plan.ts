@@ -4,7 +4,8 @@
  */
 import { gatherLive } from "./gather-live.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
-import type { Plan } from "../model/plan.ts";
+import type { NamespaceRef } from "../model/live.ts";
+import type { Block, Plan } from "../model/plan.ts";
 import { type PolicyFloors, withFloors } from "../model/policy.ts";
 import { buildPlan } from "../planning/build-plan.ts";
 import type { DesiredState } from "../model/spec.ts";
@@ -34,6 +35,28 @@ export interface MadePlan {
   readonly body: Uint8Array;
 }
 
+/** A plan that is only looked at: namespaces that could not be read are blocks in it. */
+export type SeenPlan = Omit<Plan, "fingerprint"> & {
+  /** Null where a namespace could not be read: such a plan is stored nowhere, and nobody's to apply. */
+  readonly fingerprint: string | null;
+};
+
+/**
+ * Reads live and plans, also where something could not be read.
+ *
+ * @throws RefusedRequest as `makePlan`, but for what could not be read.
+ */
+export async function lookAtPlan(
+  parts: PlanParts,
+  desired: DesiredState,
+  basis: string | null,
+): Promise<SeenPlan> {
+  const plan = await planNow(parts, desired, basis);
+  if (plan.result.blocks.some(isGap)) return { ...plan.result, fingerprint: null };
+  await store(parts, plan, true);
+  return plan.result;
+}
+
 /**
  * Reads live and plans. Changes nothing but the store of plans.
  *
@@ -41,18 +64,32 @@ export interface MadePlan {
  * null.
  * @param remembers false for what is only proposed: a namespace that it declares does not become a
  * known one of the environment.
- * @param mayHaveGaps true for a plan that is only looked at: namespaces that could not be read are
- * blocks in it.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
  * a declared namespace could not be read: there is no plan then, and nothing is stored.
  */
 export async function makePlan(
-  { live, coordinator: { plans }, caller }: PlanParts,
+  parts: PlanParts,
   given: DesiredState,
   basis: string | null,
   remembers = true,
-  mayHaveGaps = false,
 ): Promise<MadePlan> {
+  const plan = await planNow(parts, given, basis);
+  refuseGaps(plan.result);
+  return { plan: plan.result, body: await store(parts, plan, remembers) };
+}
+
+interface PlannedNow {
+  readonly result: Plan;
+  readonly desired: DesiredState;
+  /** Namespaces that answered. */
+  readonly seen: readonly NamespaceRef[];
+}
+
+async function planNow(
+  { live, coordinator: { plans } }: PlanParts,
+  given: DesiredState,
+  basis: string | null,
+): Promise<PlannedNow> {
   const desired = sortNamespaces(given);
   const basisPlan =
     basis === null ? null : (decodeJson(await readStoredPlan(plans, basis)) as Plan);
@@ -60,7 +97,7 @@ export async function makePlan(
   const { applied, floors } = await plans.policies(desired.environment);
   const state = await gatherLive(live, within(desired, floors), known, basisPlan);
   const now = Date.now();
-  const plan = await buildPlan({
+  const result = await buildPlan({
     desired,
     live: state,
     applied: new Map(applied),
@@ -68,7 +105,16 @@ export async function makePlan(
     basis: basisPlan,
     isWindowOpen: (spec) => areWindowsOpen(spec.policy, now),
   });
-  if (!mayHaveGaps) refuseGaps(plan);
+  const seen = state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref);
+  return { result, desired, seen };
+}
+
+/** The plan as it is stored. */
+async function store(
+  { coordinator: { plans }, caller }: PlanParts,
+  { result: plan, desired, seen }: PlannedNow,
+  remembers: boolean,
+): Promise<Uint8Array> {
   const body = encodeJson(plan);
   if (body.length > PLAN_BYTES_MAX) {
     throw new RefusedRequest(
@@ -76,22 +122,23 @@ export async function makePlan(
       `The plan has ${body.length} bytes, more than ${PLAN_BYTES_MAX}: plan fewer namespaces at a time.`,
     );
   }
-  const seen = remembers
-    ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref)
-    : [];
   const stored = {
     fingerprint: plan.fingerprint,
     environment: plan.environment,
     body,
     desired: encodeJson(desired),
   };
-  await plans.put(stored, seen, caller?.name ?? "shardctl");
-  return { plan, body };
+  await plans.put(stored, remembers ? seen : [], caller?.name ?? "shardctl");
+  return body;
+}
+
+function isGap({ guard }: Block): boolean {
+  return guard === "unreadable";
 }
 
 /** Nobody knows what would have to be done in a namespace that could not be read. */
 function refuseGaps({ blocks, environment }: Plan): void {
-  const unread = blocks.filter(({ guard }) => guard === "unreadable");
+  const unread = blocks.filter(isGap);
   if (unread.length === 0) return;
   const named = unread
     .slice(0, UNREAD_NAMED_MAX)

@@ -2,6 +2,7 @@
  * The stored plans as the coordinator reads and writes them: decoded, and the first sight of each
  * told to the history.
  */
+import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import { isEmptyPlan, type Plan } from "../model/plan.ts";
 import { guardPolicy, type PolicyFloors, stricterPolicy } from "../model/policy.ts";
@@ -57,6 +58,9 @@ export interface PlanBookParts {
   /** Told of each plan that is new. */
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
 }
+
+/** The counts with which a plan was stored first are everybody's who was shown none since. */
+const FIRST = "";
 
 export class PlanBook implements PlanCalls {
   readonly #parts: PlanBookParts;
@@ -131,6 +135,9 @@ export class PlanBook implements PlanCalls {
       const plan = decodeJson(stored.body) as Plan;
       // The same plan made again is no news.
       if (known === null) onPlan(plan, actor, now);
+      const figures = figuresOf(plan.changes);
+      if (known === null) store.putShown(stored.fingerprint, FIRST, figures);
+      if (plan.changes.length > 0) store.putShown(stored.fingerprint, actor, figures);
       store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
       store.rememberNamespaces(stored.environment, seen);
     });
@@ -156,6 +163,19 @@ export class PlanBook implements PlanCalls {
       [],
       actor,
     );
+  }
+
+  /**
+   * The counts of the plan as it was made last for this caller. Null when it was only made for
+   * others.
+   */
+  shownTo(fingerprint: string, actor: string): ShownFigures | null {
+    return this.#parts.store.getShown(fingerprint, actor);
+  }
+
+  /** The counts with which the plan was stored first; null when nobody knows. */
+  firstShown(fingerprint: string): ShownFigures | null {
+    return this.#parts.store.getShown(fingerprint, FIRST);
   }
 
   /** Environments that somebody applied something to, sorted. */

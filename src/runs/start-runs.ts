@@ -26,6 +26,8 @@ export interface ApplyOrder {
   readonly fingerprint: string;
   readonly overrides: readonly Guard[];
   readonly requestedBy: string;
+  /** Name of the caller's token: whom plans were shown to. */
+  readonly actor: string;
   readonly origin: RunOrigin | null;
   /**
    * True: only what the pull request of `origin` has shown last, or what was released there;
@@ -42,7 +44,10 @@ export type StartRunFailure =
 
 /** An order that nothing here blocks but perhaps a rival. */
 export interface CheckedOrder {
-  /** The counts that its review has shown; null where none was needed, or none are known. */
+  /**
+   * The counts that its review has shown; without need of one, those that the caller was shown, or
+   * the newest review. Null where none are known.
+   */
   readonly shown: ShownFigures | null;
   /** The guards that it may override: as asked, or where it needs a review as released. */
   readonly overrides: readonly Guard[];
@@ -165,7 +170,8 @@ export class RunStarts implements StartCalls {
     const { fingerprint } = plan;
     this.#parts.plans.putOwn(plan, desired, RECONCILER);
     const requestedBy = RECONCILER;
-    const order = { fingerprint, overrides, requestedBy, origin, needsReview: false };
+    const actor = RECONCILER;
+    const order = { fingerprint, overrides, requestedBy, actor, origin, needsReview: false };
     const started = this.#start(order, judgedAt, { shown });
     return started.ok
       ? started
@@ -214,13 +220,19 @@ export class RunStarts implements StartCalls {
   }
 
   #shownTo(
-    { fingerprint, origin, needsReview }: ApplyOrder,
+    { fingerprint, actor, origin, needsReview }: ApplyOrder,
     environment: string,
   ): ShownFigures | null {
+    const { plans, reviews } = this.#parts;
     const pull = origin?.pull ?? null;
-    return needsReview && pull !== null
-      ? this.#parts.reviews.figures({ environment, pull, fingerprint })
-      : null;
+    if (needsReview)
+      return pull === null ? null : reviews.figures({ environment, pull, fingerprint });
+    // Those that a plan made for somebody else has renewed are nobody's to have agreed to.
+    return (
+      plans.shownTo(fingerprint, actor) ??
+      reviews.newestFigures(environment, fingerprint) ??
+      plans.firstShown(fingerprint)
+    );
   }
 
   /** The active run that has to end before a change of these namespaces can start. */

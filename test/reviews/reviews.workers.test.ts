@@ -562,6 +562,7 @@ describe("the lease of an environment", () => {
       overrides: [],
       requestedBy: "test",
       origin: null,
+      actor: "ci",
       needsReview: false,
     };
     const taken = await gitopsCoordinator().starts.start(order, Date.now());

@@ -27,6 +27,7 @@ describe("the options of a Worker", () => {
     expect(read(undefined, { GITHUB_TOKEN: "t" })).toEqual({
       github: null,
       access: null,
+      guards: {},
       alertWebhookUrl: null,
     });
   });
