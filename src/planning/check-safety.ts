@@ -16,7 +16,13 @@
  * `plan-namespace.ts` reports them.
  */
 import { compareText } from "../model/compare-text.ts";
-import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatQuantity,
+  formatShare,
+  formatWindow,
+} from "../model/figures.ts";
 import type { LiveNamespace } from "../model/live.ts";
 import type { OperationPolicy } from "../model/operation.ts";
 import { type Block, type Change, GUARDS, type Guard, type Plan } from "../model/plan.ts";
@@ -165,17 +171,17 @@ function tooLargeMessage(live: LiveNamespace): string | null {
 
 function suspendMessage(guarded: ChangeUnderGuard): string | null {
   if (!guarded.spec.policy.suspend) return null;
-  return `policy.suspend is true${notYet(guarded, "suspend", false)}: set it to false, or apply with --override suspend`;
+  return `policy.suspend is true${notYet(guarded, "suspend", "false")}: set it to false, or apply with --override suspend`;
 }
 
 /** Says that the manifest has another value, which does not hold. */
 function notYet(
   { spec, declared = spec.policy }: ChangeUnderGuard,
   field: "maxSkew" | "suspend" | "onMissingKey" | "budgetRows",
-  said: string | number | boolean | null,
+  said: string,
 ): string {
   if (declared[field] === spec.policy[field]) return "";
-  return ` (the manifest's ${said ?? "none"} does not hold yet, or is looser than this Worker allows)`;
+  return ` (the manifest's ${said} does not hold for this plan)`;
 }
 
 function missingKeyMessage(guarded: ChangeUnderGuard): string | null {
@@ -193,7 +199,7 @@ function skewMessage(guarded: ChangeUnderGuard): string | null {
   if (change.kind === "unshard" || !isSkewed(change, spec.policy.maxSkew)) return null;
   if (change.kind === "rebalance" && change.skewAfter <= change.skewBefore) return null;
   return (
-    `skew ${change.skewAfter.toFixed(2)} after the change is above policy.maxSkew ${spec.policy.maxSkew}${notYet(guarded, "maxSkew", declared.maxSkew)}: ` +
+    `skew ${change.skewAfter.toFixed(2)} after the change is above policy.maxSkew ${spec.policy.maxSkew}${notYet(guarded, "maxSkew", String(declared.maxSkew))}: ` +
     "raise policy.maxSkew, choose another key, or apply with --override skew"
   );
 }
@@ -211,10 +217,11 @@ export function isSkewed(
 
 function budgetMessage(guarded: ChangeUnderGuard): string | null {
   const { change, spec, declared = spec.policy } = guarded;
+  const said = declared.budgetRows === null ? "no limit" : formatCount(declared.budgetRows);
   const limit = spec.policy.budgetRows;
   if (limit === null || change.rowsMoved <= limit) return null;
   return (
-    `${formatQuantity(change.rowsMoved, "row")} would move, policy.budget.rows is ${formatCount(limit)}${notYet(guarded, "budgetRows", declared.budgetRows)}: ` +
+    `${formatQuantity(change.rowsMoved, "row")} would move, policy.budget.rows is ${formatCount(limit)}${notYet(guarded, "budgetRows", said)}: ` +
     "raise the budget, or apply with --override budget"
   );
 }
@@ -222,14 +229,7 @@ function budgetMessage(guarded: ChangeUnderGuard): string | null {
 function windowMessage({ spec, windowOpen }: ChangeUnderGuard): string | null {
   if (windowOpen) return null;
   const { windows, within = [] } = spec.policy;
-  const lists = [windows, ...within].map((list) =>
-    list
-      .map(
-        ({ start, durationMs, timezone }) =>
-          `"${start}" for ${formatDuration(durationMs)} ${timezone}`,
-      )
-      .join("; "),
-  );
+  const lists = [windows, ...within].map((list) => list.map(formatWindow).join("; "));
   return `outside policy.windows (${lists.join(" and ")}): apply inside a window, or with --override window`;
 }
 
@@ -259,9 +259,4 @@ export function checkWhole({ changes, managed, unmanaged }: WholePlan): Block[] 
       `${what}, the limit for one plan is ${BULK_SHARE_MAX * 100} %: change fewer at a time, or apply with --override bulkChange`,
     ),
   ];
-}
-
-function formatDuration(durationMs: number): string {
-  const minutes = Math.round(durationMs / 60_000);
-  return minutes % 60 === 0 ? `${minutes / 60}h` : `${minutes}m`;
 }

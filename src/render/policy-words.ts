@@ -1,8 +1,7 @@
 /** The words for changes of policies: each field as a manifest names it, from what to what. */
-import { formatCount, formatQuantity } from "../model/figures.ts";
+import { formatCount, formatQuantity, formatWindow } from "../model/figures.ts";
 import { manifestField, type PolicyChange, type PolicyFieldChange } from "../model/policy.ts";
 import type { Window } from "../model/spec.ts";
-import { formatDuration } from "./time.ts";
 
 /** "selfHeal alert → apply (loosens), budget.rows 100 → no limit (loosens)". */
 export function describePolicyChange({ fields }: Pick<PolicyChange, "fields">): string {
@@ -37,10 +36,5 @@ function describeLimit(limit: number | null): string {
 
 function describeWindows(windows: readonly Window[]): string {
   if (windows.length === 0) return "always";
-  return windows
-    .map(
-      ({ start, durationMs, timezone }) =>
-        `"${start}" for ${formatDuration(durationMs)} ${timezone}`,
-    )
-    .join("; ");
+  return windows.map(formatWindow).join("; ");
 }

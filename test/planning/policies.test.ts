@@ -90,7 +90,7 @@ describe("a guard that a plan loosens", () => {
     const applied = new Map([["orders", policy(from)]]);
     const blocked = await plan([orders(to, 12), CARTS], applied);
     expect(blocked.blocks).toMatchObject([{ guard, namespace: "orders", overridable: true }]);
-    expect(blocked.blocks[0]?.message).toContain("does not hold yet");
+    expect(blocked.blocks[0]?.message).toContain("does not hold for this plan");
     const later = await plan([orders(to, 12), CARTS], new Map([["orders", policy(to)]]));
     expect(later.blocks).toEqual([]);
     expect(later.fingerprint).not.toBe(blocked.fingerprint);

@@ -33,7 +33,7 @@ describe("a policy that was merged without a review", () => {
     await world.tick(2);
     expect(world.condition("orders")).toMatchObject({
       type: "Ready",
-      message: expect.stringContaining("another policy is declared, and not applied"),
+      reason: "PolicyHeld",
     });
     drift(world);
     await world.tick(5);

@@ -9,6 +9,7 @@ import {
   emptyPlan,
   estimatedPlan,
   everyKindPlan,
+  governedPlan,
   hugePlan,
   unmanagedPlan,
 } from "../support/plans.ts";
@@ -19,6 +20,7 @@ const plans = {
   empty: emptyPlan,
   estimated: estimatedPlan,
   unmanaged: unmanagedPlan,
+  governed: governedPlan,
 };
 
 describe.each(Object.entries(plans))("%s", (name, makePlan) => {

@@ -215,9 +215,14 @@ function readiness({ faults, held }: NamespaceState, live: LiveNamespace): Condi
     faults.find(({ kind }) => kind === "unhealthy") ??
     faults.find(({ kind }) => kind === "misplaced");
   if (!fault) {
-    const awaits = held && !held.isApplied ? "; another policy is declared, and not applied" : "";
     const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
-    return { type: "Ready", reason: "InSync", message: `As declared: ${counted}${awaits}` };
+    return held && !held.isApplied
+      ? {
+          type: "Ready",
+          reason: "PolicyHeld",
+          message: `As declared: ${counted}. Another policy is declared, and not applied: no plan that was reviewed and merged shows it, or its other changes are not made`,
+        }
+      : { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
   }
   const type = fault.state === "open" ? "Stalled" : "Reconciling";
   const reason = fault.kind === "unhealthy" ? "Unhealthy" : "Misplaced";
