@@ -153,7 +153,7 @@ export function aboutRun(
 
 function describeStart({ actions, overrides }: Run): string {
   const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
-  const what = actions.length === 0 ? "policies only" : formatQuantity(actions.length, "change");
+  const what = actions.length === 0 ? "no rows to move" : formatQuantity(actions.length, "change");
   return `the run started: ${what}${guards}`;
 }
 

@@ -3,7 +3,7 @@ import type * as z from "zod";
 
 import type { PolicyFloors } from "../model/policy.ts";
 import { buildPolicy } from "./build-spec.ts";
-import { policySchema } from "./namespace-schema.ts";
+import type { policySchema } from "./namespace-schema.ts";
 
 /** As in a manifest, and checked as there. */
 export type PolicyLimits = z.input<typeof policySchema>;

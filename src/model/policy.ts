@@ -20,7 +20,7 @@ import {
   type Window,
 } from "./spec.ts";
 
-/** The owner's limits: what is absent limits nothing. A manifest may only be stricter. */
+/** The owner's limits; absent ones limit nothing. A manifest may only be stricter. */
 export type PolicyFloors = Partial<Omit<Policy, "within">>;
 
 /** A policy that a plan would have hold from its apply on. */
@@ -29,7 +29,7 @@ export interface PolicyChange {
   /** The one that was applied last; null for a namespace that never had one applied. */
   readonly from: Policy | null;
   readonly to: Policy;
-  /** What differs, in the order of `Policy`; never empty. */
+  /** The fields that differ, in the order of `Policy`; never empty. */
   readonly fields: readonly PolicyFieldChange[];
   readonly source: SourcePosition;
 }
@@ -40,7 +40,7 @@ export type PolicyFieldChange = {
     readonly field: Field;
     readonly from: Policy[Field];
     readonly to: Policy[Field];
-    /** True when more may be done than before. The changes of the same plan are judged as before. */
+    /** True when more may be done than before. Changes of the same plan are judged as before. */
     readonly loosens: boolean;
   };
 }[PolicyField];
@@ -95,7 +95,7 @@ function compareField(field: PolicyField, from: Policy, to: Policy): PolicyField
   return [{ field, from: from[field], to: to[field], loosens } as PolicyFieldChange];
 }
 
-/** Whether another window is open at other times is not looked into. */
+/** Windows are compared as they are written, not by the times that they cover. */
 function addsTime(from: readonly Window[], to: readonly Window[]): boolean {
   if (from.length === 0) return false;
   return to.length === 0 || to.some((window) => !from.some((one) => isSame(one, window)));
@@ -161,7 +161,7 @@ export function manifestField(field: PolicyField): string {
   return field === "budgetRows" ? "budget.rows" : field;
 }
 
-/** What guards judge by: what a change of the policy loosens counts as it was before. */
+/** The policy that guards judge by: a value that is being loosened counts as it was before. */
 export function guardPolicy(
   declared: Policy,
   applied: Policy | null,
@@ -171,7 +171,7 @@ export function guardPolicy(
   return withFloors(judged, floors);
 }
 
-/** What the tick follows; its guards judge by the stricter of this and the declared one. */
+/** The policy that the tick follows; guards judge by the stricter of it and the declared one. */
 export function followedPolicy(
   declared: Policy,
   applied: Policy | null,

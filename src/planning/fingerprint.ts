@@ -3,11 +3,11 @@
  *
  * For each namespace that the plan changes it covers what the manifests want (but for labels,
  * positions and the commit), the live epoch, the layouts that the change leads from and to, and
- * which guards say that it should not be made so. It leaves out counts, times, messages, names of
- * files, and guards that only say "not now": they may drift between review and merge without
- * changing what will be done. It covers each policy that changes, old and new, though it moves no row.
- * It leaves out the namespaces that stay as they are: two pull requests for different namespaces do
- * not make each other's plans stale.
+ * which guards say that it should not be made so. It covers each policy that changes, old and new,
+ * though that moves no row. It leaves out counts, times, messages, names of files, and guards that
+ * only say "not now": they may drift between review and merge without changing what will be done. It
+ * leaves out the namespaces that stay as they are: two pull requests for different namespaces do not
+ * make each other's plans stale.
  */
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import { compareText } from "../model/compare-text.ts";
@@ -65,7 +65,7 @@ export async function fingerprintPlan({
       environment: desired.environment,
       namespaces,
       changes: decided,
-      // Plans that nothing blocks, or of no policy, keep the fingerprints that they have always had.
+      // Plans that nothing blocks, or without policies, keep the fingerprints of before.
       policies: governed.length === 0 ? undefined : governed,
       blocks: refused.length === 0 ? undefined : refused,
     }),

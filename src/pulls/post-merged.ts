@@ -62,7 +62,7 @@ export async function postMerged(
     reviewed !== null &&
     left.every((change) => isSame(change, reviewed) && !isMoved(change, shown)) &&
     policies.every((change) => isSamePolicy(change, reviewed));
-  // What could not be read in full is nobody's to release.
+  // Nobody can release a plan that has gaps.
   if (!isWhole(plan)) return success(waitFor(parts, posted));
   const digest = `${MERGED}${plan.fingerprint}`;
   if (isAsShown || posted.posted === digest)

@@ -40,7 +40,7 @@ export async function judgeAll(
   context: DecideContext,
 ): Promise<{ readonly judged: Case[]; readonly wholePlans: readonly WholePlan[] }> {
   const { ports, managed } = context;
-  // A policy waits for the changes that its plan shows, also for those that the manifest alone would
+  // A policy waits for the changes that its plan shows, also for those that a manifest alone would
   // not ask for.
   const isShown = ({ state, pending }: Case): boolean =>
     pending.cause === "declared" || state.held?.isApplied === false;

@@ -32,7 +32,7 @@ interface KnownHead {
 type SourceSettings = Pick<
   GithubSettings,
   "environment" | "manifests" | "defaultBranch" | "repository"
->;
+> & { readonly floors: PolicyFloors };
 
 export function createManifestSource(
   github: GithubReader,
@@ -40,9 +40,8 @@ export function createManifestSource(
   blobs: BlobStore,
   documents: ReconcileDocuments,
   readSet: SetReader,
-  floors: PolicyFloors,
 ): ManifestSource {
-  const { environment, defaultBranch, repository, manifests } = settings;
+  const { environment, defaultBranch, repository, manifests, floors } = settings;
   // Other floors make other specs of the same manifests.
   const held = floorsText(floors);
   const place = [repository.owner, repository.name, defaultBranch, manifests, ...held].join("\n");

@@ -309,11 +309,10 @@ export class Reconciliation implements ReconcileCalls {
     return {
       manifests: createManifestSource(
         github,
-        settings,
+        { ...settings, floors: this.#parts.floors() },
         this.#blobs,
         this.#documents,
         this.#parts.readSet,
-        this.#parts.floors(),
       ),
       reviews: createReviewLookup(github, {
         environment,

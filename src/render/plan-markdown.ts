@@ -2,10 +2,10 @@
  * A plan for a pull request's comment, a check run or a step summary: GitHub's Markdown, always
  * under its size limit.
  *
- * The totals, the fingerprint and the numbers of blocks and of policies that change always stand. The
- * table of changes, the policies, the blocks and the notices come next, each with a share of the room; details of the changes fill what
- * is left, in order, and what does not fit is counted. Everything that did not come from shardctl
- * itself is escaped.
+ * The totals, the fingerprint and the numbers of blocks and policies always stand. The table of
+ * changes, the policies, the blocks and the notices come next, each with a share of the room;
+ * details of the changes fill what is left, in order, and what does not fit is counted. Everything
+ * that did not come from shardctl itself is escaped.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
@@ -113,7 +113,7 @@ export function policySection(
 ): string {
   if (policies.length === 0) return "";
   const loosened = policies.filter(({ fields }) => fields.some(({ loosens }) => loosens));
-  // What loosens comes first: it must not be what is left out.
+  // Loosened ones come first: they must not be what is left out.
   const ordered = [...loosened, ...policies.filter((change) => !loosened.includes(change))];
   const lines = fitItems(ordered, policyLine, {
     lengthMax,

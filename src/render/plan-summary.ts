@@ -46,8 +46,10 @@ export function summarizePlan(plan: Plan): PlanSummary {
 
 /**
  * "Plan: 1 to shard, 2 to rebalance, 5 in sync.", "Plan: 1 policy change, 5 in sync.",
- * "No changes: 5 in sync.", or, when something has no plan, "Not all could be planned: 5 in sync, 1 not planned." @param heading of a plan with
- * changes.
+ * "No changes: 5 in sync.", or, when something has no plan, "Not all could be planned: 5 in sync,
+ * 1 not planned."
+ *
+ * @param heading of a plan with changes.
  */
 export function describeSummary(summary: PlanSummary, heading = "Plan: "): string {
   const changes = (["shard", "rebalance", "rekey", "unshard"] as const).flatMap((kind) =>

@@ -71,8 +71,8 @@ export interface HoldQuestion {
   /** The policies that the run's plan changes. */
   readonly changed: () => readonly PolicyChange[];
   /**
-   * The spec that is followed by now, where it is known: it may have another window, and release what
-   * the plan's windows would hold. Not by what the plan itself has loosened.
+   * The spec that is followed by now, where it is known: it may have another window, and release
+   * what the plan's windows would hold. Windows that the plan itself has opened release nothing.
    */
   readonly declared: (namespace: string) => NamespaceSpec | null;
   readonly now: number;

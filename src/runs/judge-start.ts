@@ -169,8 +169,8 @@ export async function judgePlan(
 
 /**
  * Blocks of the plan that no look of now can lift: of what it changes, of what that depends on, and
- * of the plan as a whole. A namespace that it leaves alone, or gives another policy only, has nothing
- * here to guard; an empty plan is only its blocks.
+ * of the plan as a whole. A namespace that it leaves alone, or only gives another policy, has
+ * nothing here to guard; an empty plan is only its blocks.
  */
 function settledBlocks(plan: Plan): readonly Block[] {
   const { blocks, changes } = plan;

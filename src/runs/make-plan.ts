@@ -37,7 +37,7 @@ export interface MadePlan {
 
 /** A plan that is only looked at: namespaces that could not be read are blocks in it. */
 export type SeenPlan = Omit<Plan, "fingerprint"> & {
-  /** Null where a namespace could not be read: such a plan is stored nowhere, and nobody's to apply. */
+  /** Null where a namespace could not be read: such a plan is not stored, nor to be applied. */
   readonly fingerprint: string | null;
 };
 

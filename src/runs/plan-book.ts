@@ -2,10 +2,16 @@
  * The stored plans as the coordinator reads and writes them: decoded, and the first sight of each
  * told to the history.
  */
+import type { Run } from "../model/api.ts";
 import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import { isEmptyPlan, type Plan } from "../model/plan.ts";
-import { guardPolicy, type PolicyFloors, stricterPolicy } from "../model/policy.ts";
+import {
+  guardPolicy,
+  type PolicyChange,
+  type PolicyFloors,
+  stricterPolicy,
+} from "../model/policy.ts";
 import type { DesiredState, NamespaceSpec, Policy } from "../model/spec.ts";
 import type { PolicyStore } from "./policy-store.ts";
 import { renewPlan } from "./renew-plan.ts";
@@ -17,7 +23,7 @@ export interface AppliedState {
   readonly desired: DesiredState;
 }
 
-/** What holds over the policies that manifests declare. */
+/** The policies that hold beside those that manifests declare. */
 export interface PolicyStanding {
   /** Applied last, by namespace; null is the default. */
   readonly applied: readonly (readonly [string, Policy | null])[];
@@ -39,7 +45,7 @@ export interface PlanCalls {
   readDesiredBody(fingerprint: string): Uint8Array | null;
   /** The same specs with the policies that guards judge the plan by now, as UTF-8 JSON. */
   readGuardedBody(fingerprint: string): Uint8Array | null;
-  /** What a plan of the environment is made under. */
+  /** The policies that a plan of the environment is compared with. */
   policies(environment: string): PolicyStanding;
   /** Null when the plan is not stored, or no longer. */
   environmentOf(fingerprint: string): string | null;
@@ -112,6 +118,12 @@ export class PlanBook implements PlanCalls {
       const judged = stricterPolicy(spec.policy, from);
       return { ...spec, policy: guardPolicy(judged, applied, floors()) };
     });
+  }
+
+  /** Applies the policies of a run that has succeeded: what was reviewed with its changes. */
+  applyPolicies({ fingerprint, environment }: Run): PolicyChange[] {
+    const { policies } = this.#parts;
+    return policies.apply(environment, this.read(fingerprint)?.policies ?? []);
   }
 
   policies(environment: string): PolicyStanding {

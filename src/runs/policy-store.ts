@@ -2,8 +2,8 @@
  * The policies that were applied last, in the coordinator's SQLite: by environment and namespace.
  * A row without a policy is a manifest that was followed with the default one.
  *
- * What a Worker followed before these rows existed counts as applied. All methods are synchronous:
- * the caller decides what is one transaction.
+ * A policy that a Worker followed before these rows existed counts as applied. All methods are
+ * synchronous: the caller decides what is one transaction.
  */
 import { samePolicy, type PolicyChange } from "../model/policy.ts";
 import { DEFAULT_POLICY, type Policy } from "../model/spec.ts";
@@ -49,7 +49,7 @@ export class PolicyStore {
     return row.policy === null ? DEFAULT_POLICY : (JSON.parse(row.policy) as Policy);
   }
 
-  /** Those of the changes that can no longer be applied, since another policy was applied meanwhile. */
+  /** Finds the changes in whose place another policy was applied meanwhile. */
   findStale(environment: string, changes: readonly PolicyChange[]): PolicyChange[] {
     return changes.filter(({ namespace, from }) => {
       const applied = this.read(environment, namespace);

@@ -227,7 +227,7 @@ export class RunStarts implements StartCalls {
     const pull = origin?.pull ?? null;
     if (needsReview)
       return pull === null ? null : reviews.figures({ environment, pull, fingerprint });
-    // Those that a plan made for somebody else has renewed are nobody's to have agreed to.
+    // Nobody here has seen the counts that a plan for somebody else has renewed.
     return (
       plans.shownTo(fingerprint, actor) ??
       reviews.newestFigures(environment, fingerprint) ??

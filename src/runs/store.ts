@@ -91,7 +91,11 @@ export class CoordinatorStore {
     return this.#getDocument("desired", fingerprint);
   }
 
-  /** Takes note of the counts that somebody was shown with the plan. @param actor "" for the first. */
+  /**
+   * Takes note of the counts that somebody was shown with the plan.
+   *
+   * @param actor "" for the first that anybody was shown.
+   */
   putShown(fingerprint: string, actor: string, figures: ShownFigures): void {
     this.#putDocument("shownTo", shownId(fingerprint, actor), encodeJson(figures));
   }

@@ -3,7 +3,7 @@ import { Cron } from "croner";
 
 import type { Policy, Window } from "../model/spec.ts";
 
-/** True while the policy lets a change start: one of its windows is open, and one of each further list. */
+/** True while one window of each of the policy's lists is open. */
 export function areWindowsOpen(
   { windows, within = [] }: Pick<Policy, "windows" | "within">,
   now: number,

@@ -39,9 +39,9 @@ export interface ReconcilerOptions<Env extends object> {
   readonly access?: (env: Env) => CloudflareAccessOptions | undefined;
   /**
    * Limits for the policies of all namespaces, in the words of `spec.policy`, such as
-   * `{ maxSkew: 2, budget: { rows: 5_000_000 }, selfHeal: "alert" }`. A manifest may only be stricter:
-   * where it is looser, or says nothing, the limit holds. Of windows here and there both must be
-   * open. Default: none.
+   * `{ maxSkew: 2, budget: { rows: 5_000_000 }, selfHeal: "alert" }`. A manifest may only be
+   * stricter: where it is looser, or says nothing, the limit holds. Of windows here and there both
+   * must be open. Default: none.
    */
   readonly guards?: PolicyLimits;
   /**
@@ -256,22 +256,11 @@ function readSettings<Env extends object>(
   options: CheckedOptions<Env>,
   env: Env,
 ): Result<Settings, string> {
-  const defaults = env as DefaultEnv;
-  const given = options.github?.(env);
-  const github = given === undefined ? null : githubSchema.safeParse(withDefaults(given, defaults));
-  const alerts = alertsSchema.safeParse(
-    options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }),
-  );
-  const access = accessSchema.safeParse(options.access?.(env));
-  const guards = guardsSchema.safeParse(options.guards);
-  const issues = [
-    ...(guards.error?.issues.map((issue) => ({ root: "guards", issue })) ?? []),
-    ...(access.error?.issues.map((issue) => ({ root: "access", issue })) ?? []),
-    ...(github?.error?.issues.map((issue) => ({ root: "github", issue })) ?? []),
-    ...(alerts.error?.issues.map((issue) => ({ root: "alerts", issue })) ?? []),
-  ];
-  if (issues.length > 0 || !alerts.success || !access.success || !guards.success) {
-    const listed = issues
+  const parsed = parseOptions(options, env);
+  const { github, alerts, access, guards } = parsed;
+  if (!github.success || !alerts.success || !access.success || !guards.success) {
+    const listed = Object.entries(parsed)
+      .flatMap(([root, { error }]) => error?.issues.map((issue) => ({ root, issue })) ?? [])
       .map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`)
       .join("; ");
     return failure(
@@ -279,11 +268,26 @@ function readSettings<Env extends object>(
     );
   }
   return success({
-    github: github?.success ? settleGithub(github.data) : null,
+    github: github.data === undefined ? null : settleGithub(github.data),
     alertWebhookUrl: alerts.data.webhookUrl ?? null,
     access: access.data === undefined ? null : settleAccess(access.data),
     guards: guards.data === undefined ? {} : buildFloors(guards.data),
   });
+}
+
+function parseOptions<Env extends object>(options: CheckedOptions<Env>, env: Env) {
+  const defaults = env as DefaultEnv;
+  const given = options.github?.(env);
+  return {
+    access: accessSchema.safeParse(options.access?.(env)),
+    github: githubSchema
+      .optional()
+      .safeParse(given === undefined ? undefined : withDefaults(given, defaults)),
+    guards: guardsSchema.safeParse(options.guards),
+    alerts: alertsSchema.safeParse(
+      options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }),
+    ),
+  };
 }
 
 /** The given options, and for what they leave out the variables of `env`. */

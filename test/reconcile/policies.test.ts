@@ -1,4 +1,4 @@
-/** What a merge of a policy lets the tick do: nothing, until a plan that shows it was reviewed. */
+/** Merged policies at the tick: without a review of a plan that shows them they loosen nothing. */
 import { describe, expect, it } from "vitest";
 
 import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";

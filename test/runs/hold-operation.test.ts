@@ -9,7 +9,7 @@ import { spec } from "../support/state.ts";
 const NIGHT: Window = { start: "0 2 * * *", durationMs: 3_600_000, timezone: "UTC" };
 const AT_NOON = Date.UTC(2026, 2, 2, 12);
 
-/** What holds a run at noon whose plan was guarded by the night's window. */
+/** Asks at noon, about a run whose plan was guarded by the night's window. */
 function holdOf(followed: Partial<Policy>, changed: Partial<Policy> | null): string | null {
   const held = { ...DEFAULT_POLICY, windows: [NIGHT] };
   const declared = spec("orders", { policy: changed ?? {} });

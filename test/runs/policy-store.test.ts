@@ -5,7 +5,7 @@ import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../../src/model
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { PlanBook } from "../../src/runs/plan-book.ts";
 import { PolicyStore } from "../../src/runs/policy-store.ts";
-import { CoordinatorStore, encodeJson } from "../../src/runs/store.ts";
+import { CoordinatorStore } from "../../src/runs/store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
 

@@ -24,7 +24,6 @@ import type { CoordinatorApi } from "./coordinator-api.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
-import { aboutRun, policyEvents } from "../../history/make-events.ts";
 import type { PolicyFloors } from "../../model/policy.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
 import { PolicyStore } from "../../runs/policy-store.ts";
@@ -65,6 +64,9 @@ export interface CoordinatorParts {
   readonly alarm: AlarmClock;
 }
 
+/** Takes the place of the owner's floors in a Worker that is set up wrongly. */
+const NOTHING_STARTS: PolicyFloors = { suspend: true };
+
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const { storage, settings } = outside;
@@ -76,8 +78,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reviewsStore = new ReviewsStore(storage.sql);
 
   const policies = new PolicyStore(storage.sql);
-  // A Worker that is set up wrongly may start nothing.
-  const floors = (): PolicyFloors => settings()?.guards ?? { suspend: true };
+  const floors = (): PolicyFloors => settings()?.guards ?? NOTHING_STARTS;
   const plans = new PlanBook({
     storage,
     store,
@@ -97,22 +98,9 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     storage,
     store,
     arm,
-    onWrite: (run: Run, before: Run | null, now: number) => {
-      page.noteRun(run, before);
-      observation.noteRun(run, before, now);
-      reconciliation.noteRun(run, before);
-      if (run.state !== before?.state) pullWork.tellRun(run, now);
-      if (run.state === "succeeded" && before?.state !== "succeeded") applyPolicies(run, now);
-      if (run.state !== before?.state && run.state !== "running" && wasCancelled(run))
-        reviews.takeBackAfter(run);
-    },
+    onWrite: (...written) =>
+      noteRun({ page, observation, reconciliation, pullWork, plans, reviews }, ...written),
   });
-  /** What was reviewed with the changes holds once they are made. */
-  const applyPolicies = (run: Run, now: number): void => {
-    const changes = plans.read(run.fingerprint)?.policies ?? [];
-    const applied = policies.apply(run.environment, changes);
-    for (const event of policyEvents(applied, aboutRun(run, now))) observation.record(event);
-  };
   const starts = new RunStarts({ store, book: runs, plans, policies, reviews: reviewsStore });
   const steps = new RunSteps({
     store,
@@ -196,6 +184,31 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     reconciliation,
     steps,
   };
+}
+
+interface RunListeners {
+  readonly page: Pick<PageFacts, "noteRun">;
+  readonly observation: Pick<Observation, "noteRun" | "notePolicies">;
+  readonly reconciliation: Pick<Reconciliation, "noteRun">;
+  readonly pullWork: Pick<PullWork, "tellRun">;
+  readonly plans: Pick<PlanBook, "applyPolicies">;
+  readonly reviews: Pick<PullReviews, "takeBackAfter">;
+}
+
+/** Tells everybody who follows runs what was written of one. */
+function noteRun(
+  { page, observation, reconciliation, pullWork, plans, reviews }: RunListeners,
+  run: Run,
+  before: Run | null,
+  now: number,
+): void {
+  page.noteRun(run, before);
+  observation.noteRun(run, before, now);
+  reconciliation.noteRun(run, before);
+  if (run.state === before?.state) return;
+  pullWork.tellRun(run, now);
+  if (run.state === "succeeded") observation.notePolicies(plans.applyPolicies(run), run, now);
+  if (run.state !== "running" && wasCancelled(run)) reviews.takeBackAfter(run);
 }
 
 /** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */
