@@ -23,18 +23,28 @@ import {
 /** The owner's limits; absent ones limit nothing. A manifest may only be stricter. */
 export type PolicyFloors = Partial<Omit<Policy, "within">>;
 
-/** A policy that a plan would have hold from its apply on. */
+/** A policy that was applied last, or the default that is followed. */
+export interface AppliedPolicy {
+  readonly policy: Policy;
+  /** Grows with each policy that is applied to the namespace; 0 before the first. */
+  readonly revision: number;
+}
+
+/** By namespace; those that never had one are absent. */
+export type AppliedPolicies = ReadonlyMap<string, AppliedPolicy>;
+
+/** A policy that a plan would have hold from its apply on, as what differs from the applied one. */
 export interface PolicyChange {
   readonly namespace: string;
-  /** The one that was applied last; null for a namespace that never had one applied. */
-  readonly from: Policy | null;
-  readonly to: Policy;
+  /** Of the applied policy that it changes: no review of it stands for a later one. */
+  readonly revision: number;
+  /** True for a namespace that never had a policy: then the default is what it differs from. */
+  readonly isNew: boolean;
   /** The fields that differ, in the order of `Policy`; never empty. */
   readonly fields: readonly PolicyFieldChange[];
   readonly source: SourcePosition;
 }
 
-/** `from` of a policy that never was applied is the default. */
 export type PolicyFieldChange = {
   readonly [Field in PolicyField]: {
     readonly field: Field;
@@ -60,30 +70,36 @@ const FIELDS: readonly PolicyField[] = [
 
 const HEALS: readonly SelfHeal[] = ["off", "alert", "apply"];
 
-/** By namespace; null where a manifest without a policy of its own was followed or applied. */
-export type AppliedPolicies = ReadonlyMap<string, Policy | null>;
-
-/** The policy that was applied last; null when none ever was. */
-export function appliedPolicy(applied: AppliedPolicies, namespace: string): Policy | null {
-  return applied.has(namespace) ? (applied.get(namespace) ?? DEFAULT_POLICY) : null;
-}
-
 /** Each declared policy that differs from the applied one, sorted by namespace. */
 export function comparePolicies(
   specs: readonly NamespaceSpec[],
   applied: AppliedPolicies,
 ): PolicyChange[] {
   return specs
-    .flatMap((spec) => comparePolicy(spec, appliedPolicy(applied, spec.name)))
+    .flatMap((spec) => comparePolicy(spec, applied.get(spec.name) ?? null))
     .toSorted((left, right) => (left.namespace < right.namespace ? -1 : 1));
 }
 
 function comparePolicy(
   { name, policy, source }: NamespaceSpec,
-  from: Policy | null,
+  applied: AppliedPolicy | null,
 ): PolicyChange[] {
-  const fields = FIELDS.flatMap((field) => compareField(field, from ?? DEFAULT_POLICY, policy));
-  return fields.length === 0 ? [] : [{ namespace: name, from, to: policy, fields, source }];
+  const before = applied?.policy ?? DEFAULT_POLICY;
+  const fields = FIELDS.flatMap((field) => compareField(field, before, policy));
+  const revision = applied?.revision ?? 0;
+  return fields.length === 0
+    ? []
+    : [{ namespace: name, revision, isNew: applied === null, fields, source }];
+}
+
+/** The policy after the change. @param before the one that it was made to change. */
+export function policyAfter({ fields }: PolicyChange, before: Policy): Policy {
+  return { ...before, ...Object.fromEntries(fields.map(({ field, to }) => [field, to])) };
+}
+
+/** The policy before the change. @param after the declared one. */
+export function policyBefore({ fields }: PolicyChange, after: Policy): Policy {
+  return { ...after, ...Object.fromEntries(fields.map(({ field, from }) => [field, from])) };
 }
 
 function compareField(field: PolicyField, from: Policy, to: Policy): PolicyFieldChange[] {

@@ -23,7 +23,6 @@ import { formatQuantity } from "../model/figures.ts";
 import { type Change, type Notice, PLAN_VERSION, type Plan } from "../model/plan.ts";
 import {
   type AppliedPolicies,
-  appliedPolicy,
   comparePolicies,
   guardPolicy,
   type PolicyFloors,
@@ -123,7 +122,7 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
 }
 
 function guardSpec(declared: NamespaceSpec, { applied, floors = {} }: PlanInput): Guarded {
-  const before = applied ? appliedPolicy(applied, declared.name) : null;
+  const before = applied?.get(declared.name)?.policy ?? null;
   return {
     declared,
     spec: { ...declared, policy: guardPolicy(declared.policy, before, floors) },

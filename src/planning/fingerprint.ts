@@ -13,7 +13,7 @@ import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import { compareText } from "../model/compare-text.ts";
 import type { Block, Change } from "../model/plan.ts";
 import type { PolicyChange } from "../model/policy.ts";
-import { DEFAULT_POLICY, type DesiredState } from "../model/spec.ts";
+import type { DesiredState } from "../model/spec.ts";
 import { isNotSo } from "./check-safety.ts";
 
 export interface FingerprintInput {
@@ -21,7 +21,7 @@ export interface FingerprintInput {
   /** Live epochs by namespace. */
   readonly epochs: ReadonlyMap<string, number | null>;
   readonly changes: readonly Pick<Change, "kind" | "namespace" | "object" | "from" | "to">[];
-  readonly policies?: readonly Pick<PolicyChange, "namespace" | "from" | "to">[];
+  readonly policies?: readonly Pick<PolicyChange, "namespace" | "revision" | "fields">[];
   readonly blocks: readonly Pick<Block, "guard" | "namespace">[];
 }
 
@@ -48,7 +48,11 @@ export async function fingerprintPlan({
     .map(({ kind, namespace, object, from, to }) => ({ kind, namespace, object, from, to }))
     .toSorted((left, right) => (left.namespace < right.namespace ? -1 : 1));
   const governed = policies
-    .map(({ namespace, from, to }) => ({ namespace, from: from ?? DEFAULT_POLICY, to }))
+    .map(({ namespace, revision, fields }) => ({
+      namespace,
+      revision,
+      fields: fields.map(({ field, from, to }) => ({ field, from, to })),
+    }))
     .toSorted((left, right) => compareText(left.namespace, right.namespace));
   const refused = blocks
     .filter(

@@ -155,10 +155,10 @@ function isWhole(plan: SeenPlan): plan is Plan {
   return plan.fingerprint !== null;
 }
 
-function isSamePolicy({ namespace, from, to }: PolicyChange, reviewed: Plan): boolean {
-  const shown = reviewed.policies?.find((change) => change.namespace === namespace);
-  if (shown === undefined) return false;
-  return canonicalJson([shown.from, shown.to]) === canonicalJson([from, to]);
+function isSamePolicy(change: PolicyChange, reviewed: Plan): boolean {
+  const shown = reviewed.policies?.find(({ namespace }) => namespace === change.namespace);
+  if (shown === undefined || shown.revision !== change.revision) return false;
+  return canonicalJson(shown.fields) === canonicalJson(change.fields);
 }
 
 function isSame(change: Change, reviewed: Plan): boolean {

@@ -11,7 +11,7 @@
  * Without a repository, the applied policy is the declared one.
  */
 import { policyEvents } from "../history/make-events.ts";
-import { type PolicyChange, followedPolicy, samePolicy } from "../model/policy.ts";
+import { type PolicyChange, followedPolicy, policyAfter, samePolicy } from "../model/policy.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../model/spec.ts";
 import type { ReviewedPlan } from "../reviews/review-lookup.ts";
 import { RECONCILER } from "../runs/run-record.ts";
@@ -24,7 +24,7 @@ type Followed = Pick<NamespaceState, "spec" | "held">;
 
 /** The spec as it is followed. Takes note of a default policy, which needs no review. */
 export function followSpec(spec: NamespaceSpec, { policies }: ReconcilePorts): Followed {
-  const known = policies.read(spec.name);
+  const known = policies.read(spec.name)?.policy ?? null;
   const declared = policies.isSource ? (known ?? spec.policy) : spec.policy;
   const isDefault = known === null && samePolicy(declared, DEFAULT_POLICY);
   if (isDefault) policies.noteDefault(spec.name);
@@ -75,10 +75,17 @@ export async function applyMerged(env: EnvironmentState, context: DecideContext)
   followApplied(ports);
 }
 
-function findAwaited({ plan }: ReviewedPlan, { store }: ReconcilePorts): PolicyChange[] {
-  return (plan.policies ?? []).filter(({ namespace, to }) => {
+/** A review of an earlier revision is over, though it showed the same. */
+function findAwaited({ plan }: ReviewedPlan, { store, policies }: ReconcilePorts): PolicyChange[] {
+  return (plan.policies ?? []).filter((change) => {
+    const { namespace, revision } = change;
     const held = store.readDeclared(namespace)?.held;
-    return held && !held.isApplied && samePolicy(held.declared, to);
+    if (!held || held.isApplied) return false;
+    const applied = policies.read(namespace) ?? { policy: DEFAULT_POLICY, revision: 0 };
+    return (
+      applied.revision === revision &&
+      samePolicy(held.declared, policyAfter(change, applied.policy))
+    );
   });
 }
 

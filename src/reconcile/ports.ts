@@ -10,7 +10,7 @@ import type { Run } from "../model/api.ts";
 import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { Result } from "../model/result.ts";
-import type { PolicyChange, PolicyFloors } from "../model/policy.ts";
+import type { AppliedPolicy, PolicyChange, PolicyFloors } from "../model/policy.ts";
 import type { DesiredState, Policy } from "../model/spec.ts";
 import type { Applies } from "../github/settings.ts";
 import type { NewEvent } from "../history/make-event.ts";
@@ -105,7 +105,7 @@ export interface PolicyPort {
   /** True without a repository: what was applied is what is declared. */
   readonly isSource: boolean;
   /** The one that was applied last; null for a namespace that never had one. */
-  read(namespace: string): Policy | null;
+  read(namespace: string): AppliedPolicy | null;
   noteDefault(namespace: string): void;
   /** Applies those that are not stale, and returns them. */
   apply(changes: readonly PolicyChange[]): readonly PolicyChange[];

@@ -66,8 +66,8 @@ function describePolicies(reviewed: Plan, current: Plan): string[] {
   ];
 }
 
-function essenceOf({ namespace, fields }: PolicyChange): object {
-  return { namespace, fields };
+function essenceOf({ namespace, revision, fields }: PolicyChange): object {
+  return { namespace, revision, fields };
 }
 
 function byName(plan: Plan): Map<string, Change> {

@@ -9,7 +9,7 @@
  * | `fingerprint`          | 64 hex digits; the same decisions have the same fingerprint                           |
  * | `summary`              | counts: `shard rebalance rekey unshard inSync policies notPlanned unmanaged blocks`, and `rowsMoved bytesMoved` |
  * | `changes[]`            | in the order of execution: see `Change` in model/plan.ts, with both layouts in full    |
- * | `policies[]`           | `namespace from to fields source`: policies that hold from the apply on; of each of `fields` `field from to loosens`; `from` is null for a namespace that never had one |
+ * | `policies[]`           | `namespace revision isNew fields source`: policies that hold from the apply on; of each of `fields` `field from to loosens` |
  * | `inSync[]`             | namespaces that need nothing, with members, rows, bytes, skew and epoch               |
  * | `blocks[]`             | `guard namespace message overridable`; `namespace` is null for the whole plan         |
  * | `notices[]`            | `kind namespace message`                                                              |

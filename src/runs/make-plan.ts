@@ -13,6 +13,7 @@ import type { LiveReader } from "../live/port.ts";
 import type { Reachable } from "../model/calls.ts";
 import type { PlanCalls } from "./plan-book.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
+import { appliedPolicies } from "./policy-store.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { areWindowsOpen } from "./windows.ts";
 
@@ -100,7 +101,7 @@ async function planNow(
   const result = await buildPlan({
     desired,
     live: state,
-    applied: new Map(applied),
+    applied: appliedPolicies(applied),
     floors,
     basis: basisPlan,
     isWindowOpen: (spec) => areWindowsOpen(spec.policy, now),

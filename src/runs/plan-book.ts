@@ -8,12 +8,13 @@ import type { NamespaceRef } from "../model/live.ts";
 import { isEmptyPlan, type Plan } from "../model/plan.ts";
 import {
   guardPolicy,
+  policyBefore,
   type PolicyChange,
   type PolicyFloors,
   stricterPolicy,
 } from "../model/policy.ts";
-import type { DesiredState, NamespaceSpec, Policy } from "../model/spec.ts";
-import type { PolicyStore } from "./policy-store.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import type { AppliedRow, PolicyStore } from "./policy-store.ts";
 import { renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
@@ -25,8 +26,7 @@ export interface AppliedState {
 
 /** The policies that hold beside those that manifests declare. */
 export interface PolicyStanding {
-  /** Applied last, by namespace; null is the default. */
-  readonly applied: readonly (readonly [string, Policy | null])[];
+  readonly applied: readonly AppliedRow[];
   readonly floors: PolicyFloors;
 }
 
@@ -109,14 +109,16 @@ export class PlanBook implements PlanCalls {
     const desired = this.readDesired(fingerprint);
     if (plan === null || desired === null) return null;
     const { policies, floors } = this.#parts;
-    const before = new Map(plan.policies?.map(({ namespace, from }) => [namespace, from]));
+    const own = new Map(plan.policies?.map((change) => [change.namespace, change]));
     const changed = new Set(plan.changes.map(({ namespace }) => namespace));
     return desired.namespaces.map((spec) => {
       if (!changed.has(spec.name)) return spec;
-      const from = before.get(spec.name) ?? spec.policy;
+      const change = own.get(spec.name);
+      const hasBefore = change !== undefined && !change.isNew;
+      const before = hasBefore ? policyBefore(change, spec.policy) : spec.policy;
       const applied = policies.read(plan.environment, spec.name);
-      const judged = stricterPolicy(spec.policy, from);
-      return { ...spec, policy: guardPolicy(judged, applied, floors()) };
+      const judged = stricterPolicy(spec.policy, before);
+      return { ...spec, policy: guardPolicy(judged, applied?.policy ?? null, floors()) };
     });
   }
 

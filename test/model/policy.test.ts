@@ -9,7 +9,7 @@ import {
 } from "../../src/model/policy.ts";
 import { DEFAULT_POLICY, type Policy, type Window } from "../../src/model/spec.ts";
 import { areWindowsOpen } from "../../src/runs/windows.ts";
-import { spec } from "../support/state.ts";
+import { applied, spec } from "../support/state.ts";
 
 const NIGHT: Window = { start: "0 2 * * *", durationMs: 3_600_000, timezone: "UTC" };
 const NOON: Window = { start: "0 12 * * *", durationMs: 3_600_000, timezone: "UTC" };
@@ -46,10 +46,7 @@ const FIELDS: readonly (readonly [Partial<Policy>, Partial<Policy>, boolean])[] 
 
 describe("a change of policy", () => {
   it.each(FIELDS)("from %j to %j loosens: %s", (from, to, loosens) => {
-    const [change] = comparePolicies(
-      [spec("orders", { policy: to })],
-      new Map([["orders", policy(from)]]),
-    );
+    const [change] = comparePolicies([spec("orders", { policy: to })], applied({ orders: from }));
     const [field] = Object.keys(to);
     expect(change?.fields).toEqual([
       {
@@ -83,14 +80,19 @@ describe("a change of policy", () => {
 
   it("is none for a default that is only written out, nor for labels or another place", () => {
     const written = spec("orders", { policy: { ...DEFAULT_POLICY }, labels: { team: "other" } });
-    for (const applied of [new Map(), new Map([["orders", null]])])
-      expect(comparePolicies([written], applied)).toEqual([]);
+    for (const known of [new Map(), applied({ orders: {} })])
+      expect(comparePolicies([written], known)).toEqual([]);
   });
 
   it("of a namespace that never had one is shown where it is not the default", () => {
     const specs = [spec("plain"), spec("new", { policy: { selfHeal: "apply" } })];
     expect(comparePolicies(specs, new Map())).toMatchObject([
-      { namespace: "new", from: null, fields: [{ field: "selfHeal", from: "alert", to: "apply" }] },
+      {
+        namespace: "new",
+        isNew: true,
+        revision: 0,
+        fields: [{ field: "selfHeal", from: "alert", to: "apply" }],
+      },
     ]);
   });
 
@@ -100,11 +102,7 @@ describe("a change of policy", () => {
       spec("a", { policy: { maxSkew: 2 } }),
       spec("same", { policy: { maxSkew: 2 } }),
     ];
-    const applied = new Map([
-      ["same", policy({ maxSkew: 2 })],
-      ["gone", policy({ maxSkew: 9 })],
-    ]);
-    const changes = comparePolicies(specs, applied);
+    const changes = comparePolicies(specs, applied({ same: { maxSkew: 2 }, gone: { maxSkew: 9 } }));
     expect(
       changes.map(({ namespace, fields }) => [namespace, fields.map(({ field }) => field)]),
     ).toEqual([
@@ -116,8 +114,8 @@ describe("a change of policy", () => {
 
 describe("what is followed before a change was applied", () => {
   it("heals by the stricter word, and rebalances by the applied limit alone", () => {
-    const applied = policy({ selfHeal: "apply", maxSkew: 2 });
-    expect(followedPolicy(policy({ selfHeal: "off", maxSkew: 1.01 }), applied, {})).toMatchObject({
+    const before = policy({ selfHeal: "apply", maxSkew: 2 });
+    expect(followedPolicy(policy({ selfHeal: "off", maxSkew: 1.01 }), before, {})).toMatchObject({
       selfHeal: "off",
       maxSkew: 2,
     });

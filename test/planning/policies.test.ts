@@ -5,7 +5,7 @@ import type { Plan } from "../../src/model/plan.ts";
 import type { AppliedPolicies, PolicyFloors } from "../../src/model/policy.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../../src/model/spec.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
-import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
+import { applied, desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
 
 const WORLDS = [
   world("orders", { rows: rowsOf(3000), layout: hashOf("orders", 8) }),
@@ -14,11 +14,11 @@ const WORLDS = [
 
 async function plan(
   specs: readonly NamespaceSpec[],
-  applied: AppliedPolicies = new Map(),
+  known: AppliedPolicies = new Map(),
   floors: PolicyFloors = {},
 ): Promise<Plan> {
   const state = desired(...specs);
-  return buildPlan({ desired: state, live: liveState(state, WORLDS), applied, floors });
+  return buildPlan({ desired: state, live: liveState(state, WORLDS), applied: known, floors });
 }
 
 function policy(changes: Partial<Policy>): Policy {
@@ -51,22 +51,22 @@ describe("a plan of a policy alone", () => {
   it("differs by what it was before, too", async () => {
     const [one, two] = await Promise.all(
       [policy({ budgetRows: 5 }), policy({ budgetRows: 9 })].map((from) =>
-        plan([orders({ budgetRows: 7 }), CARTS], new Map([["orders", from]])),
+        plan([orders({ budgetRows: 7 }), CARTS], applied({ orders: from })),
       ),
     );
     expect(one?.fingerprint).not.toBe(two?.fingerprint);
   });
 
   it("is empty once it was applied, and as if there had been none", async () => {
-    const applied = new Map([["orders", policy({ selfHeal: "apply" })]]);
-    const after = await plan([orders({ selfHeal: "apply" }), CARTS], applied);
+    const known = applied({ orders: { selfHeal: "apply" } });
+    const after = await plan([orders({ selfHeal: "apply" }), CARTS], known);
     expect(after.policies).toBeUndefined();
     expect(after.fingerprint).toBe((await plan([orders({}), CARTS])).fingerprint);
   });
 
   it("is not staled by another pull request's, nor by a label", async () => {
     const mine = await plan([orders({ maxSkew: 3 }), CARTS]);
-    const theirs = new Map([["carts", policy({ suspend: true })]]);
+    const theirs = applied({ carts: { suspend: true } });
     const merged = [
       { ...orders({ maxSkew: 3 }), labels: { team: "else" } },
       spec("carts", { policy: { suspend: true } }),
@@ -75,9 +75,9 @@ describe("a plan of a policy alone", () => {
   });
 
   it("shows the policy of a renamed namespace as a new one", async () => {
-    const applied = new Map([["old", policy({ budgetRows: 5 })]]);
-    const { policies } = await plan([orders({ budgetRows: 9_999 })], applied);
-    expect(policies).toMatchObject([{ namespace: "orders", from: null }]);
+    const known = applied({ old: { budgetRows: 5 } });
+    const { policies } = await plan([orders({ budgetRows: 9_999 })], known);
+    expect(policies).toMatchObject([{ namespace: "orders", isNew: true }]);
   });
 });
 
@@ -87,26 +87,26 @@ describe("a guard that a plan loosens", () => {
     ["budget", { budgetRows: 100 }, { budgetRows: null }],
     ["suspend", { suspend: true }, { suspend: false }],
   ] as const)("%s counts for it as before, from %j to %j", async (guard, from, to) => {
-    const applied = new Map([["orders", policy(from)]]);
-    const blocked = await plan([orders(to, 12), CARTS], applied);
+    const known = applied({ orders: from });
+    const blocked = await plan([orders(to, 12), CARTS], known);
     expect(blocked.blocks).toMatchObject([{ guard, namespace: "orders", overridable: true }]);
     expect(blocked.blocks[0]?.message).toContain("does not hold for this plan");
-    const later = await plan([orders(to, 12), CARTS], new Map([["orders", policy(to)]]));
+    const later = await plan([orders(to, 12), CARTS], applied({ orders: to }));
     expect(later.blocks).toEqual([]);
     expect(later.fingerprint).not.toBe(blocked.fingerprint);
   });
 
   it("counts as declared where it is tightened", async () => {
-    const applied = new Map([["orders", policy({ budgetRows: null })]]);
-    const { blocks } = await plan([orders({ budgetRows: 100 }, 12), CARTS], applied);
+    const known = applied({ orders: { budgetRows: null } });
+    const { blocks } = await plan([orders({ budgetRows: 100 }, 12), CARTS], known);
     expect(blocks).toMatchObject([{ guard: "budget" }]);
     expect(blocks[0]?.message).not.toContain("does not hold");
   });
 
   it("keeps the rows of retired members, and the pace, as before", async () => {
-    const applied = new Map([["orders", policy({ retainHours: 24, rowsPerSecondMax: 50 })]]);
+    const known = applied({ orders: { retainHours: 24, rowsPerSecondMax: 50 } });
     const loosened = orders({ retainHours: 0, rowsPerSecondMax: null }, 12);
-    const { changes } = await plan([loosened, CARTS], applied);
+    const { changes } = await plan([loosened, CARTS], known);
     expect(changes[0]?.policy).toMatchObject({ retainHours: 24, rowsPerSecondMax: 50 });
   });
 
@@ -117,7 +117,7 @@ describe("a guard that a plan loosens", () => {
     await buildPlan({
       desired: state,
       live: liveState(state, WORLDS),
-      applied: new Map([["orders", policy({ windows })]]),
+      applied: applied({ orders: { windows } }),
       isWindowOpen: (one) => asked.push(one.policy.windows) > 0,
     });
     expect(asked).toEqual([windows]);
@@ -131,7 +131,7 @@ describe("a guard that a plan loosens", () => {
 describe("the owner's floors", () => {
   it("block what no manifest may allow, whatever was applied, and are told of", async () => {
     const loose = policy({ budgetRows: 1_000_000 });
-    const floored = await plan([orders(loose, 12), CARTS], new Map([["orders", loose]]), {
+    const floored = await plan([orders(loose, 12), CARTS], applied({ orders: loose }), {
       budgetRows: 100,
     });
     expect(floored.blocks).toMatchObject([{ guard: "budget", namespace: "orders" }]);

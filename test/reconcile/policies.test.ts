@@ -102,7 +102,7 @@ describe("a policy that was merged without a review", () => {
     expect(world.policies.read("carts")).toBeNull();
     push(world, orders(), spec("carts", { count: 4 }));
     await world.tick(1);
-    expect(world.policies.read("carts")).toMatchObject({ selfHeal: "alert" });
+    expect(world.policies.read("carts")?.policy).toMatchObject({ selfHeal: "alert" });
   });
 });
 
@@ -128,10 +128,10 @@ describe("a policy that was reviewed and merged", () => {
     world.applies = "workflow";
     await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
     await world.tick(3);
-    expect(world.policies.read("orders")).toMatchObject({ selfHeal: "alert" });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
     world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
     await world.tick(1);
-    expect(world.policies.read("orders")).toMatchObject({ selfHeal: "apply" });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "apply" });
   });
 
   it("of which another value is declared by now is not applied", async () => {
@@ -139,7 +139,30 @@ describe("a policy that was reviewed and merged", () => {
     await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
     push(world, orders({ selfHeal: "apply", budgetRows: 9 }));
     await world.tick(3);
-    expect(world.policies.read("orders")).toMatchObject({ selfHeal: "alert" });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+  });
+
+  it("is not brought back by its old review, once another one has taken its place", async () => {
+    const world = await settled();
+    const loose = orders({ selfHeal: "apply" });
+    await world.reviewAndMerge([loose]);
+    await world.tick(2);
+    await world.reviewAndMerge([orders()]);
+    await world.tick(2);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    push(world, loose);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    expect(world.condition("orders")).toMatchObject({ reason: "PolicyHeld" });
+    expect((await world.plan([loose])).fingerprint).not.toBe(
+      world.reviewed.at(-1)?.plan.fingerprint,
+    );
+    // Nor by taking the manifest away in between.
+    push(world, spec("carts"));
+    await world.tick(1);
+    push(world, loose);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
   });
 
   it("in two pull requests is applied for each namespace by itself", async () => {
@@ -152,8 +175,8 @@ describe("a policy that was reviewed and merged", () => {
     await world.reviewAndMerge([orders({ maxSkew: 3 }), carts({})]);
     push(world, orders({ maxSkew: 3 }), carts({ maxSkew: 4 }));
     await world.tick(2);
-    expect(world.policies.read("orders")).toMatchObject({ maxSkew: 3 });
-    expect(world.policies.read("carts")).toMatchObject({ maxSkew: 1.5 });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ maxSkew: 3 });
+    expect(world.policies.read("carts")?.policy).toMatchObject({ maxSkew: 1.5 });
   });
 
   it("does not help the change beside it: that waits for the window of before, then both are made", async () => {
@@ -161,11 +184,11 @@ describe("a policy that was reviewed and merged", () => {
     await world.reviewAndMerge([orders({}, 6)]);
     await world.tick(5);
     expect(world.condition("orders")).toMatchObject({ reason: "WindowClosed" });
-    expect(world.policies.read("orders")).toMatchObject({ windows: [MORNING] });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ windows: [MORNING] });
     world.now = Date.UTC(2026, 2, 3, 3, 5);
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(6);
-    expect(world.policies.read("orders")).toMatchObject({ windows: [] });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ windows: [] });
   });
 
   it("does not help the change beside it with a budget, whatever was merged", async () => {
@@ -178,7 +201,7 @@ describe("a policy that was reviewed and merged", () => {
     await world.reviewAndMerge([orders({ budgetRows: 1_000_000 }, 6)], ["budget"]);
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(6);
-    expect(world.policies.read("orders")).toMatchObject({ budgetRows: 1_000_000 });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ budgetRows: 1_000_000 });
   });
 });
 

@@ -266,7 +266,7 @@ describe("self-healing", () => {
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(4);
     expect(await world.drifts()).toEqual([]);
-    expect(world.policies.read("orders")).toMatchObject({ suspend: false });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ suspend: false });
   });
 
   it("does nothing beyond the budget", async () => {

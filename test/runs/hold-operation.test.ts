@@ -4,7 +4,7 @@ import { comparePolicies } from "../../src/model/policy.ts";
 import { DEFAULT_POLICY, type Policy, type Window } from "../../src/model/spec.ts";
 import { findHold, WINDOW_CLOSED } from "../../src/runs/hold-operation.ts";
 import { shardChange } from "../cli/support/states.ts";
-import { spec } from "../support/state.ts";
+import { applied, spec } from "../support/state.ts";
 
 const NIGHT: Window = { start: "0 2 * * *", durationMs: 3_600_000, timezone: "UTC" };
 const AT_NOON = Date.UTC(2026, 2, 2, 12);
@@ -17,7 +17,7 @@ function holdOf(followed: Partial<Policy>, changed: Partial<Policy> | null): str
     pausedBy: null,
     overrides: [],
     specs: () => [spec("orders", { policy: held })],
-    changed: () => (changed ? comparePolicies([declared], new Map([["orders", held]])) : []),
+    changed: () => (changed ? comparePolicies([declared], applied({ orders: held })) : []),
     declared: () => spec("orders", { policy: followed }),
     now: AT_NOON,
   });

@@ -106,7 +106,9 @@ describe("a policy that was edited", () => {
     expect(answer).toMatchObject({ status: 409, body: { kind: "stalePlan" } });
     expect(answer.body.detail).toContain("the policy of 'pl3-orders' is no longer the one");
     const { policies } = await makePlan("pol-3", [governed("pl3-orders", { budgetRows: 9_999 })]);
-    expect(policies).toMatchObject([{ from: { budgetRows: 1 } }]);
+    expect(policies).toMatchObject([
+      { revision: 2, fields: [{ field: "budgetRows", from: 1, to: 9_999 }] },
+    ]);
   });
 
   it("does not hold when its run has failed, and the plan is the same again", async () => {

@@ -4,7 +4,7 @@ import { comparePolicies, type PolicyChange } from "../../src/model/policy.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../../src/model/spec.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { PlanBook } from "../../src/runs/plan-book.ts";
-import { PolicyStore } from "../../src/runs/policy-store.ts";
+import { appliedPolicies, PolicyStore } from "../../src/runs/policy-store.ts";
 import { CoordinatorStore } from "../../src/runs/store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
@@ -13,42 +13,49 @@ function policy(changes: Partial<Policy>): Policy {
   return { ...DEFAULT_POLICY, ...changes };
 }
 
-function changeOf(from: Policy | null, to: Partial<Policy>): PolicyChange[] {
-  const applied = from === null ? new Map() : new Map([["orders", from]]);
-  return comparePolicies([spec("orders", { policy: to })], applied);
+/** The change of what is applied now. */
+function changeOf(store: PolicyStore, to: Partial<Policy>): PolicyChange[] {
+  return comparePolicies(
+    [spec("orders", { policy: to })],
+    appliedPolicies(store.list("production")),
+  );
 }
 
 describe("applied policies", () => {
   it("are those of an environment and a namespace, and take their turn", () => {
     const store = new PolicyStore(openNodeSql());
-    const first = changeOf(null, { maxSkew: 3 });
+    const first = changeOf(store, { maxSkew: 3 });
     expect(store.apply("production", first)).toEqual(first);
-    expect(store.read("production", "orders")).toMatchObject({ maxSkew: 3 });
+    expect(store.read("production", "orders")?.policy).toMatchObject({ maxSkew: 3 });
     expect(store.read("staging", "orders")).toBeNull();
     expect(store.read("production", "carts")).toBeNull();
-    expect(store.apply("production", changeOf(policy({ maxSkew: 3 }), {}))).toHaveLength(1);
-    expect(store.read("production", "orders")).toEqual(DEFAULT_POLICY);
-    expect(store.list("production")).toEqual([["orders", null]]);
+    expect(store.apply("production", changeOf(store, {}))).toHaveLength(1);
+    expect(store.list("production")).toEqual([["orders", null, 2]]);
   });
 
   it("are not replaced by a change of another one", () => {
     const store = new PolicyStore(openNodeSql());
-    store.apply("production", changeOf(null, { maxSkew: 3 }));
-    const late = changeOf(null, { suspend: true });
+    const late = changeOf(store, { suspend: true });
+    store.apply("production", changeOf(store, { maxSkew: 3 }));
+    store.apply("production", changeOf(store, {}));
+    store.apply("production", changeOf(store, { maxSkew: 3 }));
     expect(store.findStale("production", late)).toEqual(late);
     expect(store.apply("production", late)).toEqual([]);
-    expect(store.read("production", "orders")).toMatchObject({ suspend: false, maxSkew: 3 });
+    expect(store.read("production", "orders")?.policy).toMatchObject({
+      suspend: false,
+      maxSkew: 3,
+    });
   });
 
   it("are to be followed until they were taken", () => {
     const store = new PolicyStore(openNodeSql());
-    store.apply("production", changeOf(null, { maxSkew: 3 }));
+    store.apply("production", changeOf(store, { maxSkew: 3 }));
     store.noteDefault("production", "orders");
     store.noteDefault("production", "carts");
     expect(store.changed("production")).toEqual(["orders"]);
     store.takeChanged("production", ["orders"]);
     expect(store.changed("production")).toEqual([]);
-    expect(store.read("production", "orders")).toMatchObject({ maxSkew: 3 });
+    expect(store.read("production", "orders")?.policy).toMatchObject({ maxSkew: 3 });
   });
 
   it("of a Worker that followed manifests before are what it followed", () => {
@@ -60,7 +67,7 @@ describe("applied policies", () => {
     sql.exec("INSERT INTO reconciledNames VALUES ('production', 'orders', 'd', ?)", state);
     sql.exec("INSERT INTO reconciledNames VALUES ('production', 'stray', NULL, ?)", "{}");
     const store = new PolicyStore(sql);
-    expect(store.list("production")).toEqual([["orders", policy({ selfHeal: "apply" })]]);
+    expect(store.list("production")).toEqual([["orders", policy({ selfHeal: "apply" }), 0]]);
     // Once: what is followed later was reviewed, or is not applied.
     sql.exec("INSERT INTO reconciledNames VALUES ('production', 'later', 'd', ?)", state);
     expect(new PolicyStore(sql).read("production", "later")).toBeNull();
@@ -76,7 +83,7 @@ describe("the specs that guards judge a stored plan by", () => {
   ): Promise<Policy | undefined> {
     const sql = openNodeSql();
     const policies = new PolicyStore(sql);
-    policies.apply("production", changeOf(null, before));
+    policies.apply("production", changeOf(policies, before));
     const storage = {
       sql,
       transactionSync: <Value>(write: () => Value): Value => write(),
@@ -92,7 +99,7 @@ describe("the specs that guards judge a stored plan by", () => {
     const state = desired(spec("orders", { count: 12, policy: declared }));
     const worlds = [world("orders", { rows: rowsOf(3000), layout: hashOf("orders", 8) })];
     const live = liveState(state, worlds);
-    const applied = new Map(policies.list("production"));
+    const applied = appliedPolicies(policies.list("production"));
     const plan = await buildPlan({ desired: state, live, applied });
     book.putOwn(plan, state, "ada");
     then(policies, state.namespaces);
@@ -104,15 +111,18 @@ describe("the specs that guards judge a stored plan by", () => {
       budgetRows: 100,
     });
     const after = await guarded({ budgetRows: 100 }, { budgetRows: 9000 }, (policies, specs) => {
-      policies.apply("production", comparePolicies(specs, new Map(policies.list("production"))));
-      expect(policies.read("production", "orders")).toMatchObject({ budgetRows: 9000 });
+      policies.apply(
+        "production",
+        comparePolicies(specs, appliedPolicies(policies.list("production"))),
+      );
+      expect(policies.read("production", "orders")?.policy).toMatchObject({ budgetRows: 9000 });
     });
     expect(after).toMatchObject({ budgetRows: 100 });
   });
 
   it("are as strict as what was applied since, and as the owner says now", async () => {
     const tightened = await guarded({}, {}, (policies) =>
-      policies.apply("production", changeOf(null, { suspend: true })),
+      policies.apply("production", changeOf(policies, { suspend: true })),
     );
     expect(tightened).toMatchObject({ suspend: true });
     expect(await guarded({}, {}, undefined, { budgetRows: 7 })).toMatchObject({ budgetRows: 7 });

@@ -2,7 +2,6 @@
  * Plans for golden files: made by `buildPlan` from rows, so that what is printed is what users see.
  */
 import type { Change, Plan } from "../../src/model/plan.ts";
-import { DEFAULT_POLICY } from "../../src/model/spec.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { failure } from "../../src/model/result.ts";
 import { decideNamespace } from "../../src/planning/decide-namespace.ts";
@@ -10,6 +9,7 @@ import { planOf } from "./check-plan.ts";
 import {
   type Row,
   type World,
+  applied,
   desired,
   hashOf,
   integerRows,
@@ -127,10 +127,10 @@ export async function governedPlan(): Promise<Plan> {
   return buildPlan({
     desired: state,
     live: liveState(state, worlds),
-    applied: new Map([
-      ["orders", { ...DEFAULT_POLICY, budgetRows: 100, windows: [night] }],
-      ["archive", { ...DEFAULT_POLICY, windows: [night, noon] }],
-    ]),
+    applied: applied({
+      orders: { budgetRows: 100, windows: [night] },
+      archive: { windows: [night, noon] },
+    }),
     floors: { maxSkew: 2 },
     isWindowOpen: ({ policy }) => policy.windows.length === 0,
   });

@@ -7,7 +7,7 @@ import { type HashLayout, shardNames, unshardedLayout } from "../../../src/model
 import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/model/operation.ts";
 import type { Block, Change, Plan } from "../../../src/model/plan.ts";
 import { comparePolicies } from "../../../src/model/policy.ts";
-import { spec } from "../../support/state.ts";
+import { applied, spec } from "../../support/state.ts";
 
 export const FINGERPRINT = "9b1f0c5e".repeat(8);
 export const OTHER_FINGERPRINT = "0a2b4c6d".repeat(8);
@@ -78,7 +78,7 @@ export const POLICY_PLAN: Plan = planOf({
   changes: [],
   policies: comparePolicies(
     [spec("orders", { policy: { selfHeal: "apply" } })],
-    new Map([["orders", null]]),
+    applied({ orders: {} }),
   ),
 });
 
