@@ -1,8 +1,13 @@
 /** Policies in a plan: shown, under the fingerprint, and no help to the changes beside them. */
 import { describe, expect, it } from "vitest";
 
+import { parseManifests } from "../../src/manifest/index.ts";
 import type { Plan } from "../../src/model/plan.ts";
-import type { AppliedPolicies, PolicyFloors } from "../../src/model/policy.ts";
+import {
+  type AppliedPolicies,
+  comparePolicies,
+  type PolicyFloors,
+} from "../../src/model/policy.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../../src/model/spec.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { applied, desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
@@ -72,6 +77,31 @@ describe("a plan of a policy alone", () => {
       spec("carts", { policy: { suspend: true } }),
     ];
     expect((await plan(merged, theirs)).fingerprint).toBe(mine.fingerprint);
+  });
+
+  it("is that of its environment, with the overrides of a manifest", async () => {
+    const text = `apiVersion: shardctl.dev/v1
+kind: Namespace
+metadata: { name: orders }
+spec:
+  object: ORDERS
+  strategy: hash
+  shardKey: id
+  count: 8
+  policy: { budget: { rows: 100 }, windows: [{ start: "0 2 * * *", duration: 1h }] }
+  environments:
+    staging: { policy: { windows: null, selfHeal: apply } }
+`;
+    const files = [{ path: "manifests/orders.yaml", text }];
+    const fieldsIn = (environment: string): readonly string[] => {
+      const { desired: state } = parseManifests(files, { environment });
+      const before = applied({ orders: { budgetRows: 100 } });
+      return comparePolicies(state?.namespaces ?? [], before).flatMap(({ fields }) =>
+        fields.map(({ field }) => field),
+      );
+    };
+    expect(fieldsIn("staging")).toEqual(["selfHeal"]);
+    expect(fieldsIn("production")).toEqual(["windows"]);
   });
 
   it("shows the policy of a renamed namespace as a new one", async () => {
