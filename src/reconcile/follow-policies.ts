@@ -8,7 +8,8 @@
  * | differs, and a reviewed and merged plan shows exactly this | it is applied once the plan's other changes are made |
  * | the same, but the workflow applies                         | as well, when its apply job was given the plan |
  *
- * Without a repository, the applied policy is the declared one.
+ * Nothing is applied while everything is paused, or the manifests are not valid. Without a
+ * repository, the applied policy is the declared one.
  */
 import { policyEvents } from "../history/make-events.ts";
 import { type PolicyChange, followedPolicy, policyAfter, samePolicy } from "../model/policy.ts";
@@ -54,6 +55,8 @@ export async function applyMerged(env: EnvironmentState, context: DecideContext)
   const { ports } = context;
   const { store, policies, applies } = ports;
   if (policies.isSource || env.commit === null || !store.hasAwaiting()) return;
+  // Nothing at all is applied then.
+  if (env.manifestsProblem !== null || ports.paused() !== null) return;
   const answer = await context.reviews();
   if (answer.kind !== "found") return;
   const now = ports.now();

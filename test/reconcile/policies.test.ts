@@ -37,7 +37,10 @@ describe("a policy that was merged without a review", () => {
     });
     drift(world);
     await world.tick(5);
-    expect(world.condition("orders")).toMatchObject({ reason: "Drifted" });
+    expect(world.condition("orders")).toMatchObject({
+      reason: "Drifted",
+      message: expect.stringContaining("alert (the manifest's apply is not applied)"),
+    });
     expect(world.startedRuns()).toEqual([]);
     world.live.edit("orders", { epoch: 3, layout: hashOf("orders", 4) });
     await world.tick();
@@ -131,6 +134,21 @@ describe("a policy that was reviewed and merged", () => {
     expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
     world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
     await world.tick(1);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "apply" });
+  });
+
+  it("waits while everything is paused, and while the manifests are not valid", async () => {
+    const world = await settled();
+    world.paused = { by: "ada", reason: "incident 7", at: world.now };
+    await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    world.paused = null;
+    world.merge([], "invalid");
+    await world.tick(2);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    world.merge([orders({ selfHeal: "apply" })]);
+    await world.tick(2);
     expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "apply" });
   });
 

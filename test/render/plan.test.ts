@@ -46,6 +46,23 @@ describe.each(Object.entries(plans))("%s", (name, makePlan) => {
   });
 });
 
+it("fits GitHub's limit with 2,000 policies, says how many there are, and first what loosens", async () => {
+  const plan = await governedPlan();
+  const [one, loose] = plan.policies ?? [];
+  if (!one || !loose) throw new Error("The model plan has policies");
+  const strict = { ...one, fields: one.fields.filter(({ loosens }) => !loosens) };
+  const policies = [
+    ...Array.from({ length: 2000 }, (_, index) => ({ ...strict, namespace: `n${index}` })),
+    { ...loose, namespace: "the-loose-one" },
+  ];
+  const text = renderPlanMarkdown({ ...plan, policies });
+  expect(text.length).toBeLessThan(MARKDOWN_LENGTH_MAX);
+  expect(text).toContain("**Policies that change: 2,001**");
+  expect(text).toContain("1 policy loosens something");
+  expect(text).toContain("the-loose-one");
+  expect(text).toMatch(/… and [\d,]+ more policies/);
+});
+
 it("lists who moves what when asked to", async () => {
   const plan = await everyKindPlan();
   const few = {
