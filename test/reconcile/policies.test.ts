@@ -1,7 +1,9 @@
 /** Merged policies at the tick: without a review of a plan that shows them they loosen nothing. */
 import { describe, expect, it } from "vitest";
 
+import type { PolicyFloors } from "../../src/model/policy.ts";
 import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
+import { createAppliedSource } from "../../src/reconcile/manifest-source.ts";
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, World } from "./support/world.ts";
 
@@ -232,5 +234,25 @@ describe("the owner's floors", () => {
     await world.tick(5);
     expect(world.condition("orders")).toMatchObject({ reason: "Drifted" });
     expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("are followed as soon as they change, without a repository, too", async () => {
+    const applied = {
+      fingerprint: "f",
+      desired: { environment: "e", commit: null, namespaces: [] },
+    };
+    const read = async (known: string | null, floors: PolicyFloors): Promise<string> => {
+      const newest = (fingerprint: string | null) =>
+        fingerprint === "f" ? ("unchanged" as const) : applied;
+      const reading = await createAppliedSource(newest, floors).read(known);
+      return reading.kind === "desired" ? reading.treeSha : reading.kind;
+    };
+    const free = await read(null, {});
+    expect(await read(free, {})).toBe("unchanged");
+    const floored = await read(free, { maxSkew: 2 });
+    expect(floored).not.toBe("unchanged");
+    expect(await read(floored, { maxSkew: 2 })).toBe("unchanged");
+    expect(await read(floored, { maxSkew: 3 })).not.toBe("unchanged");
+    expect(await read(floored, {})).toBe(free);
   });
 });
