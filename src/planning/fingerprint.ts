@@ -5,9 +5,9 @@
  * positions and the commit), the live epoch, the layouts that the change leads from and to, and
  * which guards say that it should not be made so. It covers each policy that changes, old and new,
  * though that moves no row. It leaves out counts, times, messages, names of files, and guards that
- * only say "not now": they may drift between review and merge without changing what will be done. It
- * leaves out the namespaces that stay as they are: two pull requests for different namespaces do not
- * make each other's plans stale.
+ * only say "not now": they may drift between review and merge without changing what will be done.
+ * It leaves out the namespaces that stay as they are: two pull requests for different namespaces do
+ * not make each other's plans stale.
  */
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import { compareText } from "../model/compare-text.ts";

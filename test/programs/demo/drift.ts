@@ -36,7 +36,7 @@ async function tell(): Promise<void> {
   const opensAt = Math.ceil((Date.now() + CLOSED_MS) / MINUTE_MS) * MINUTE_MS;
   const declared = manifest(DECLARED, opensAt);
   story.github.commit(story.repo, { files: { [FILE]: declared }, message: "Declare the orders" });
-  // What lets the Worker move rows by itself holds once it was applied, not by being merged.
+  // A policy that lets the Worker move rows holds once it was applied, not by being merged.
   await applyByHand(story, DECLARED, "ada", declared);
   say("");
   const inSync = await tickUntil(
