@@ -5,11 +5,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 import { jsonSchemas } from "../src/manifest/json-schemas.ts";
+import { stateJsonSchema } from "../src/server/state-schema.ts";
 
 const isCheck = process.argv.includes("--check");
 const stale: string[] = [];
 
-for (const { name, text } of jsonSchemas()) {
+for (const { name, text } of [...jsonSchemas(), stateJsonSchema()]) {
   const path = `${import.meta.dirname}/${name}`;
   if (readIfPresent(path) === text) continue;
   stale.push(`schemas/${name}`);

@@ -39,6 +39,8 @@ export interface Channel {
   readonly failures: number;
   readonly nextTryAt: number;
   readonly lastError: string | null;
+  /** Written before it is told: a crash in between leaves it so. */
+  readonly begun?: { readonly fingerprint: string | null };
 }
 
 export type ChannelName = "issue" | "webhook";
@@ -125,6 +127,38 @@ export function nextTryAt(state: AlertState, name: ChannelName, now: number): nu
   if (!isBehind(state, name)) return null;
   const at = state.channels[name].nextTryAt;
   return at - now > NEXT_TRY_MS_MAX ? now : at;
+}
+
+/** The channel is about to be told what stands in `target`. */
+export function beforeTelling(
+  state: AlertState,
+  name: ChannelName,
+  { fingerprint }: AlertTarget,
+): AlertState {
+  const begun: Channel = { ...state.channels[name], begun: { fingerprint } };
+  return { ...state, channels: { ...state.channels, [name]: begun } };
+}
+
+/** True when the channel was begun to be told this before. */
+export function hasBegun(
+  { channels }: AlertState,
+  name: ChannelName,
+  { fingerprint }: AlertTarget,
+): boolean {
+  const { begun } = channels[name];
+  return begun !== undefined && begun.fingerprint === fingerprint;
+}
+
+/**
+ * The issue says it already, and nobody here has begun to tell it: this state was lost, or restored
+ * to an earlier time, after all channels were told.
+ */
+export function afterFinding(
+  state: AlertState,
+  target: AlertTarget,
+  issueUrl: string | null,
+): AlertState {
+  return afterTelling(afterTelling(state, "issue", target, issueUrl), "webhook", target, null);
 }
 
 /** The channel has said what stood in `target`; what came up meanwhile is still to be said. */

@@ -4,11 +4,11 @@
  *
  * It never throws and is waited for by nobody. The issue comes first, so that the chat can link to
  * it. What is told, is written after it was told: a crash in between tells it again, and the issue
- * is then found as it should be.
+ * is then found as it should be. After a loss of this state the issue says what was told.
  */
 import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import { assertNever } from "../model/result.ts";
-import { alertMarker } from "../github/markers.ts";
+import { alertMarker, readTold } from "../github/markers.ts";
 import type { GithubWriter } from "../github/port.ts";
 import { upsertIssue, type IssueOutcome } from "../github/upsert-issue.ts";
 import { renderAlertChat } from "./alert-chat.ts";
@@ -17,8 +17,11 @@ import { renderAlertTitle } from "./alert-message.ts";
 import { logError, logEvent } from "../log.ts";
 import {
   afterFailure,
+  afterFinding,
   afterTelling,
+  beforeTelling,
   decideAlert,
+  hasBegun,
   nextTryAt,
   retireAlert,
   type AlertFacts,
@@ -147,12 +150,19 @@ export class Alerts {
     const { target } = state;
     const at = nextTryAt(state, name, now);
     if (target === null || at === null || at > now) return;
+    const isFirst = !hasBegun(state, name, target);
+    if (isFirst) this.#store.write(beforeTelling(state, name, target));
     const result = await this.#say(name, target, state.issueUrl);
     this.#parts.onTry(environment, name, result.ok ? "told" : "failed");
     // A tick may have written meanwhile.
     const current = this.#store.read(environment);
     if (result.ok) {
-      this.#store.write(afterTelling(current, name, target, result.issueUrl));
+      const isFound = isFirst && result.wasTold;
+      this.#store.write(
+        isFound
+          ? afterFinding(current, target, result.issueUrl)
+          : afterTelling(current, name, target, result.issueUrl),
+      );
       if (result.summary !== null) this.#record(target, result.summary);
       return;
     }
@@ -189,6 +199,7 @@ export class Alerts {
       marker: alertMarker(target.environment),
       title: renderAlertTitle(target.environment),
       body: isOpen ? renderAlertIssue(target) : "",
+      fingerprint: target.fingerprint,
       labels: LABELS,
       isOpen,
       closingComment: isOpen ? "" : renderAlertClosing(target),
@@ -196,7 +207,9 @@ export class Alerts {
     if (!done.ok)
       return { ok: false, message: done.failure.message, retryAt: done.failure.retryAt };
     const issueUrl = done.value.kind === "absent" ? null : done.value.issue.url;
-    return { ok: true, issueUrl, summary: describeOutcome(done.value) };
+    const wasTold =
+      done.value.kind === "unchanged" && readTold(done.value.issue.body) === target.fingerprint;
+    return { ok: true, issueUrl, wasTold, summary: describeOutcome(done.value) };
   }
 
   async #sendChat(target: AlertTarget, issueUrl: string | null): Promise<Said> {
@@ -210,7 +223,12 @@ export class Alerts {
     );
     if (!sent.ok) return { ok: false, ...sent.failure };
     const what = target.fingerprint === null ? "no drift is left" : `${target.driftCount} open`;
-    return { ok: true, issueUrl: null, summary: `the alert webhook was told: ${what}` };
+    return {
+      ok: true,
+      issueUrl: null,
+      wasTold: false,
+      summary: `the alert webhook was told: ${what}`,
+    };
   }
 
   #record({ environment, commit, fingerprint }: AlertTarget, summary: string): void {
@@ -229,7 +247,13 @@ export class Alerts {
 }
 
 type Said =
-  | { readonly ok: true; readonly issueUrl: string | null; readonly summary: string | null }
+  | {
+      readonly ok: true;
+      readonly issueUrl: string | null;
+      /** True when it was said before, by a text that says so. */
+      readonly wasTold: boolean;
+      readonly summary: string | null;
+    }
   | { readonly ok: false; readonly message: string; readonly retryAt: number | null };
 
 function describeOutcome(outcome: IssueOutcome): string | null {

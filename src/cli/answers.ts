@@ -5,9 +5,16 @@
 import type { NamespaceReport, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";
 import type { HistoryEvent } from "../model/event.ts";
+import type { ForgetPlan } from "../model/forget.ts";
 import type { RowIds } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import { PLAN_VERSION, type Plan } from "../model/plan.ts";
+import {
+  type ImportReport,
+  STATE_VERSION,
+  type StateIndex,
+  type StatePage,
+} from "../model/state-file.ts";
 import type { RepairOutcome, RepairPlan } from "../model/repair.ts";
 import type { Review, ReviewList, ReviewReceipt } from "../model/review.ts";
 
@@ -154,6 +161,51 @@ export function readRepairOutcome(body: unknown): RepairOutcome | string {
     setAside: "array",
   });
   return wrong === null ? (body as RepairOutcome) : `it is not the outcome of a repair: ${wrong}`;
+}
+
+export function readStateIndex(body: unknown): StateIndex | string {
+  if (isObject(body) && typeof body["version"] === "number" && body["version"] !== STATE_VERSION)
+    return `it is a state of version ${body["version"]}, and this shardctl knows version ${STATE_VERSION}`;
+  const wrong = mismatch(body, {
+    kind: "string",
+    version: "number",
+    exportedAt: "number",
+    names: "array",
+  });
+  return wrong === null ? (body as StateIndex) : `it is not the state of a Worker: ${wrong}`;
+}
+
+export function readStatePage(body: unknown): StatePage | string {
+  const wrong = mismatch(body, { rows: "array" });
+  return wrong === null ? (body as StatePage) : `it is not a page of the state: ${wrong}`;
+}
+
+export function readImportId(body: unknown): string | { readonly id: string } {
+  const wrong = mismatch(body, { id: "string" });
+  return wrong === null ? (body as { readonly id: string }) : `it is not an import: ${wrong}`;
+}
+
+export function readImportReport(body: unknown): ImportReport | string {
+  const shape = {
+    id: "string",
+    exportedAt: "number",
+    tables: "array",
+    notes: "array",
+    obstacles: "array",
+    fingerprint: "string",
+  } as const;
+  const wrong = mismatch(body, shape);
+  return wrong === null ? (body as ImportReport) : `it is not the report of an import: ${wrong}`;
+}
+
+export function readForgetPlan(body: unknown): ForgetPlan | string {
+  const wrong = mismatch(body, {
+    name: "string",
+    object: "string",
+    environments: "array",
+    obstacles: "array",
+  });
+  return wrong === null ? (body as ForgetPlan) : `it does not say what is remembered: ${wrong}`;
 }
 
 /** For requests whose answer has no content. */

@@ -7,12 +7,13 @@
  * |------------------|--------------------------------------------------------------------------------------|
  * | reads            | the server refuses, resets, times out, or answers 5xx without a problem document      |
  * | plan, cancel     | the same: asking twice changes nothing more; so does pausing and letting go on, and a |
- * |                  | repair of one fingerprint                                                             |
+ * |                  | repair of one fingerprint, forgetting, and each step of an import                     |
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */
 import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";
 import type { EventKind, HistoryEvent } from "../model/event.ts";
+import type { ForgetPlan } from "../model/forget.ts";
 import type { NamespaceRef, RowIds } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
@@ -28,6 +29,7 @@ import {
   type Pause,
   readDrift,
   readEvents,
+  readForgetPlan,
   readHistory,
   readNamespace,
   readNamespaces,
@@ -48,9 +50,10 @@ import {
 import type { CliResult } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { sendRequest } from "./http.ts";
+import { createStateApi, type StateApi } from "./state-api.ts";
 import type { HttpTarget, ReadAnswer, Repeat } from "./http-request.ts";
 
-export interface ApiClient {
+export interface ApiClient extends StateApi {
   readonly endpoint: string;
   namespaces(filter?: Partial<NamespaceRef>): Promise<CliResult<readonly NamespaceReport[]>>;
   namespace(name: string, object: string | null): Promise<CliResult<NamespaceReport>>;
@@ -91,6 +94,10 @@ export interface ApiClient {
     object: string | null,
     request: RepairRequest & { readonly fingerprint: string },
   ): Promise<CliResult<RepairOutcome>>;
+  /** Says what would be forgotten of a namespace, or why it would not be. */
+  planForget(name: string, object: string | null): Promise<CliResult<ForgetPlan>>;
+  /** Forgets it; asked again, it answers that nothing is known. */
+  forget(name: string, object: string | null): Promise<CliResult<ForgetPlan>>;
   pauseAll(reason: string): Promise<CliResult<Pause>>;
   resumeAll(): Promise<CliResult<null>>;
   /** Returns what the last tick found. */
@@ -181,6 +188,7 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
 
   return {
     endpoint: target.endpoint,
+    ...createStateApi({ get, getSlowly, post, put }),
     namespaces: (filter = {}) =>
       get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
     namespace: (name, object) =>
@@ -223,6 +231,9 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
     },
     repair: (name, object, request) =>
       post(pathOfRepair(name, object, []), request, "whenTransient", readRepairOutcome),
+    planForget: (name, object) => get(pathOfForget(name, object), readForgetPlan),
+    forget: (name, object) =>
+      post(pathOfForget(name, object), undefined, "whenTransient", readForgetPlan),
     pauseAll: (reason) => put("/v1/pause", { reason }, readPause),
     resumeAll: () => remove("/v1/pause", readNothing),
     drift: (environment) => get(`/v1/drift${query({ environment })}`, readDrift),
@@ -248,6 +259,10 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
 
 function pathOfPause(name: string, object: string | null): string {
   return `/v1/namespaces/${encodeURIComponent(name)}/pause${query({ object })}`;
+}
+
+function pathOfForget(name: string, object: string | null): string {
+  return `/v1/namespaces/${encodeURIComponent(name)}/forget${query({ object })}`;
 }
 
 function pathOfRepair(

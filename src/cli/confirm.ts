@@ -7,26 +7,44 @@ import { createInterface } from "node:readline/promises";
 import { type CliResult, fail } from "./failure.ts";
 import type { Session } from "./session.ts";
 
-const QUESTION = "Do you want to apply this plan? Only 'yes' is accepted: ";
+/** The question, and the words for its end without a `yes`. */
+export interface ConfirmWords {
+  readonly question: string;
+  readonly nothing: string;
+}
+
+const APPLY: ConfirmWords = {
+  question: "Do you want to apply this plan? Only 'yes' is accepted: ",
+  nothing: "Nothing was applied",
+};
 
 const ADVICE =
   "Review the plan, then run again with --auto-approve, or apply exactly that plan with --fingerprint.";
 
 /** @param advice what to do where there is nobody to ask. */
-export async function confirmApply(session: Session, advice = ADVICE): Promise<CliResult<null>> {
+export function confirmApply(session: Session, advice = ADVICE): Promise<CliResult<null>> {
+  return confirm(session, APPLY, advice);
+}
+
+/** @param advice what to do where there is nobody to ask. */
+export async function confirm(
+  session: Session,
+  { question, nothing }: ConfirmWords,
+  advice: string,
+): Promise<CliResult<null>> {
   const { stdin } = session.host;
   if (stdin.isTTY !== true) {
     return fail(
       "notConfirmed",
-      "Nothing was applied: there is no terminal to ask for your approval.",
+      `${nothing}: there is no terminal to ask for your approval.`,
       advice,
     );
   }
-  const answer = await ask(session, QUESTION);
-  if (answer === null) return fail("interrupted", "Nothing was applied: interrupted.");
+  const answer = await ask(session, question);
+  if (answer === null) return fail("interrupted", `${nothing}: interrupted.`);
   return answer === "yes"
     ? { ok: true, value: null }
-    : fail("notConfirmed", "Nothing was applied: the answer was not 'yes'.");
+    : fail("notConfirmed", `${nothing}: the answer was not 'yes'.`);
 }
 
 /** Asks on the terminal. True only for the answer `yes`. */

@@ -9,6 +9,8 @@ import { defineApply } from "./commands/apply.ts";
 import { defineCancel } from "./commands/cancel.ts";
 import { defineDev } from "./commands/dev.ts";
 import { defineDrift } from "./commands/drift.ts";
+import { defineExport } from "./commands/export.ts";
+import { defineForget } from "./commands/forget.ts";
 import { defineHistory } from "./commands/history.ts";
 import { defineImport } from "./commands/import.ts";
 import { defineInit } from "./commands/init.ts";
@@ -44,7 +46,9 @@ const DEFINITIONS = [
   defineResume,
   defineCancel,
   defineRepair,
+  defineForget,
   defineImport,
+  defineExport,
   defineDev,
 ];
 

@@ -21,6 +21,24 @@ export function alertMarker(environment: string): string {
  */
 export const CLOSED_MARKER = "<!-- shardctl:closed -->";
 
+/**
+ * Last line of an issue that tells of drifts: their fingerprint. Whoever has lost its memory finds
+ * in it what it has told.
+ */
+export function toldMarker(fingerprint: string): string {
+  return `<!-- shardctl:told:${fingerprint} -->`;
+}
+
+/**
+ * The fingerprint of what an issue tells; null of one that we closed: that tells of no drift.
+ * Undefined of one that does not say.
+ */
+export function readTold(body: string): string | null | undefined {
+  const lines = normalize(body).split("\n");
+  if (lines[1] === CLOSED_MARKER) return null;
+  return /^<!-- shardctl:told:([0-9a-f]{64}) -->$/.exec(lines.at(-1) ?? "")?.[1];
+}
+
 export function headMarker(headSha: string): string {
   return `<!-- shardctl:head:${headSha} -->`;
 }

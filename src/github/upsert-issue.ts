@@ -7,7 +7,7 @@
  * say.
  */
 import { success } from "../model/result.ts";
-import { CLOSED_MARKER, isSameBody } from "./markers.ts";
+import { CLOSED_MARKER, isSameBody, readTold, toldMarker } from "./markers.ts";
 import type { GithubResult, GithubWriter, Issue } from "./port.ts";
 
 export interface IssueRequest {
@@ -16,6 +16,8 @@ export interface IssueRequest {
   readonly title: string;
   /** Markdown, without the marker. */
   readonly body: string;
+  /** Of what it tells; null when no drift is left. */
+  readonly fingerprint: string | null;
   /** Set when the issue is made; later they are people's. */
   readonly labels: readonly string[];
   readonly isOpen: boolean;
@@ -55,15 +57,18 @@ export async function upsertIssue(
 
 async function showIssue(
   writer: GithubWriter,
-  { marker, title, body: text, labels }: IssueRequest,
+  { marker, title, body: text, labels, fingerprint }: IssueRequest,
   issue: Issue | undefined,
 ): Promise<GithubResult<IssueOutcome>> {
-  const body = `${marker}\n\n${text}`;
+  const told = fingerprint === null ? "" : `\n${toldMarker(fingerprint)}\n`;
+  const body = `${marker}\n\n${text}${told}`;
   if (issue === undefined) {
     const created = await writer.createIssue({ title, body, labels });
     return created.ok ? success({ kind: "created", issue: created.value }) : created;
   }
-  if (isSameBody(issue.body, body)) return success({ kind: "unchanged", issue });
+  // The same drifts, whatever else the text says of them: nobody has to hear of that again.
+  const isTold = fingerprint !== null && readTold(issue.body) === fingerprint;
+  if (isTold || isSameBody(issue.body, body)) return success({ kind: "unchanged", issue });
   const isClosed = issue.state === "closed";
   // The title stays as it is: people may have changed it, and it says nothing that changes.
   const updated = await writer.updateIssue(issue.number, {

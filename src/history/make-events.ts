@@ -7,6 +7,7 @@ import { makeEvent, type NewEvent } from "./make-event.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";
+import type { NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
 import type { PolicyChange } from "../model/policy.ts";
@@ -92,6 +93,19 @@ export function repairEvent(
     actor,
     fingerprint,
   });
+}
+
+/** @param epoch the highest at which it was seen; null when it never was sharded. */
+export function forgetEvent(
+  environment: string,
+  { name, object }: NamespaceRef,
+  epoch: number | null,
+  actor: string,
+  now: number,
+): NewEvent {
+  const seen = epoch === null ? "never seen sharded" : `last seen at epoch ${epoch}`;
+  const summary = `what was remembered of it in ${object} was forgotten: ${seen}`;
+  return makeEvent({ at: now, environment, kind: "forget", namespace: name, summary, actor });
 }
 
 /** Returns the events of a run's step: the run started, operations ended, the run ended. */

@@ -13,6 +13,8 @@ export const EVENT_KINDS = [
   "alert", // an alert was opened, changed, closed or reopened
   "pause", // reconciliation was switched off or on
   "repair", // a namespace was repaired
+  "forget", // what was remembered of a namespace was forgotten
+  "import", // the Worker's own state was imported
   "policy", // another policy of a namespace holds
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];

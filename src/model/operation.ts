@@ -64,6 +64,12 @@ export interface StartOperation {
 }
 
 /**
+ * The outcome of an operation that fails before its cutover, in the message of its fault. The end
+ * of one that had cut waves over says that instead.
+ */
+export const NOTHING_CHANGED = "Nothing was changed";
+
+/**
  * Why an operation failed or what last went wrong. The message carries counts and names. Ids of
  * rows are marked in it, and stay in the object: see `row-words.ts`.
  */

@@ -20,6 +20,7 @@ export const GUARDS = [
   "operationRunning", // cannot be overridden
   "unhealthyMember", // cannot be overridden
   "tooLargeToUnshard", // cannot be overridden
+  "object",
   "missingKey",
   "skew",
   "budget",

@@ -61,6 +61,11 @@ export class PageFacts implements PageCalls {
     this.#sights.put({ name: live.name, object: live.object, live, problem: null }, now);
   }
 
+  /** The namespace is no longer remembered. */
+  forget(ref: NamespaceRef): void {
+    this.#sights.forget(ref);
+  }
+
   noteLooks(looks: readonly Looked[]): void {
     const now = Date.now();
     for (const looked of looks) this.#sights.put(looked, now);

@@ -69,6 +69,10 @@ export class SightsStore {
     this.#sql.exec("UPDATE sights SET askedAt = 0 WHERE object = ? AND name = ?", object, name);
   }
 
+  forget({ object, name }: NamespaceRef): void {
+    this.#sql.exec("DELETE FROM sights WHERE object = ? AND name = ?", object, name);
+  }
+
   get({ object, name }: NamespaceRef): StoredSight | null {
     const row = this.#sql
       .exec<SightRow>(

@@ -5,7 +5,8 @@
  * |----------|----------------|---------------------------------------------------------------------|
  * | yes      | read           | a change, or in sync, or a block: see `plan-namespace.ts`           |
  * | yes      | unreadable     | a block, and nothing is concluded                                   |
- * | no       | read           | a notice: unmanaged namespaces are left alone                       |
+ * | no       | read           | a notice: unmanaged namespaces are left alone; none for an object   |
+ * |          |                | that was only ever asked                                            |
  * | no       | unreadable     | a notice                                                            |
  * | nothing at all | something | a block on the whole plan                                          |
  *
@@ -33,9 +34,11 @@ import { blockOf, checkSafety, sortBlocks } from "./check-safety.ts";
 import { liveRows } from "./decide-change.ts";
 import type { LiveEntry, LiveState } from "./decide-namespace.ts";
 import { orderByDependency } from "./execution-order.ts";
+import { explainElsewhere } from "./find-elsewhere.ts";
 import { fingerprintPlan } from "./fingerprint.ts";
 import { floorsNotice } from "./notices.ts";
 import { type NamespaceOutcome, planNamespace } from "./plan-namespace.ts";
+import { isNothing } from "../model/what-lives.ts";
 
 export interface PlanInput {
   readonly desired: DesiredState;
@@ -77,6 +80,8 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
   const changes = sortChanges(desired, outcomes);
   const unmanaged = findUnmanaged(desired, live);
   const policies = input.applied ? comparePolicies(desired.namespaces, input.applied) : [];
+  const undeclared = Map.groupBy(unmanaged, ({ ref }) => ref.name);
+  const othersOf = ({ name }: NamespaceSpec) => undeclared.get(name) ?? [];
   const epochs = new Map(
     outcomes.map(({ spec, outcome }) => [spec.name, outcome.live?.epoch ?? null]),
   );
@@ -91,6 +96,7 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
                 spec,
                 declared: declared.policy,
                 windowOpen: input.isWindowOpen?.(spec) ?? true,
+                elsewhere: explainElsewhere(spec, outcome.live, othersOf(spec)),
               },
             ]
           : [],
@@ -158,7 +164,10 @@ function sortChanges(desired: DesiredState, outcomes: Outcomes): Change[] {
 
 function findUnmanaged(desired: DesiredState, live: LiveState): LiveEntry[] {
   const declared = new Set(desired.namespaces.map(refKey));
-  return live.namespaces.filter((entry) => !declared.has(refKey(entry.ref)));
+  return live.namespaces.filter(
+    ({ ref, namespace }) =>
+      !declared.has(refKey(ref)) && !(namespace.ok && isNothing(namespace.value)),
+  );
 }
 
 function unmanagedNotice({ ref, namespace }: LiveEntry): Notice {

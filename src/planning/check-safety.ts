@@ -5,6 +5,7 @@
  * |-------------------|-------------------------------------------------------------|--------------------------------|
  * | unhealthyMember   | a change of a namespace with a member that does not answer  | none may be                    |
  * | tooLargeToUnshard | unshard                                                     | 10 GB in one object            |
+ * | object            | the first change of a name that lives behind another binding | none may (see find-elsewhere.ts) |
  * | missingKey        | shard, rekey                                                | policy.onMissingKey            |
  * | skew              | shard, rekey; a rebalance that makes it worse               | policy.maxSkew (see skew.ts)   |
  * | budget            | rows moved by one change                                    | policy.budget.rows             |
@@ -95,6 +96,8 @@ interface ChangeUnderGuard {
   readonly live: LiveNamespace;
   /** False outside the spec's windows. */
   readonly windowOpen: boolean;
+  /** Where else the name lives; absent or null when nowhere, or when that was judged before. */
+  readonly elsewhere?: string | null;
 }
 
 export interface WholePlan {
@@ -144,6 +147,7 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
   const found: [Guard, string | null][] = [
     ["unhealthyMember", unhealthyMessage(guarded.live)],
     ["tooLargeToUnshard", change.kind === "unshard" ? tooLargeMessage(guarded.live) : null],
+    ["object", guarded.elsewhere ?? null],
     ["missingKey", missingKeyMessage(guarded)],
     ["skew", skewMessage(guarded)],
     ["budget", budgetMessage(guarded)],

@@ -9,8 +9,8 @@
  * the whole plan only.
  */
 import type { Run } from "../model/api.ts";
-import type { Guard, Plan } from "../model/plan.ts";
-import { checkWhole, standingBlocks } from "../planning/check-safety.ts";
+import type { Block, Change, Guard, Plan } from "../model/plan.ts";
+import { checkWhole, isJudgedAtStart, standingBlocks } from "../planning/check-safety.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { wasCancelled } from "../runs/run-record.ts";
@@ -84,7 +84,10 @@ export async function judgeAll(
     const { state, spec, pending } = approvedCase;
     const one: Case = {
       ...approvedCase,
-      blocks: standingBlocks({ blocks: [...pending.blocks, ...bulk] }, overrides),
+      blocks: standingBlocks(
+        { blocks: [...shownAgainst(approvedCase), ...pending.blocks, ...bulk] },
+        overrides,
+      ),
       isWindowOpen: overrides.includes("window") || ports.isWindowOpen(spec.policy, now),
       isSuspended: spec.policy.suspend && !overrides.includes("suspend"),
     };
@@ -99,6 +102,14 @@ export async function judgeAll(
     });
     return { ...one, verdict };
   }
+}
+
+function shownAgainst({ approval }: Case): readonly Block[] {
+  return approval.kind === "reviewed" ? approval.blocks : [];
+}
+
+function settledBlocks({ blocks }: Plan, { namespace }: Change): readonly Block[] {
+  return blocks.filter((block) => block.namespace === namespace && !isJudgedAtStart(block.guard));
 }
 
 export function shows(plan: Plan, name: string): boolean {
@@ -174,7 +185,7 @@ async function findApproval(
     for (const { plan, pull, isOrdered } of answer.plans) {
       for (const change of plan.changes) {
         if (change.namespace === state.name && (await isSameChange(state, pending, change)))
-          return { kind: "reviewed", pull, isOrdered, change };
+          return { kind: "reviewed", pull, isOrdered, change, blocks: settledBlocks(plan, change) };
       }
     }
   }
@@ -188,7 +199,7 @@ async function findApproval(
   ) {
     const run = runs.find(approval.run);
     const isOrdered = run !== null && !wasCancelled(run);
-    return { kind: "reviewed", pull: approval.pull, isOrdered, change: null };
+    return { kind: "reviewed", pull: approval.pull, isOrdered, change: null, blocks: [] };
   }
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
     return { kind: "heals" };

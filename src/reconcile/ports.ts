@@ -77,6 +77,7 @@ export interface ReconcileStore {
   /** The namespace of that name that a manifest declares. */
   readDeclared(name: string): NamespaceState | null;
   write(states: readonly NamespaceState[]): void;
+  remove(ref: NamespaceRef): void;
   /**
    * Namespaces that are due by `dueBy`, or by nonsense after `dueAfter`, and were not looked at in
    * this pass; sorted by `dueAt`, then name.
@@ -127,6 +128,8 @@ export interface ReconcilePorts {
   readonly registries: SeenRegistries;
   /** Namespaces that were live here once, and that the store does not know yet. */
   readonly unseenRefs: () => readonly NamespaceRef[];
+  /** No manifest declares it, and nothing is there: neither the store nor plans keep it. */
+  readonly forget: (ref: NamespaceRef) => void;
   readonly isWindowOpen: (policy: Pick<Policy, "windows" | "within">, now: number) => boolean;
   readonly paused: () => Pause | null;
   /**

@@ -99,13 +99,17 @@ async function lookAtDue(slice: Slice): Promise<number> {
     if (slice.isSpent()) return;
     const after = await lookSafely(before, context);
     // The manifests may have been read anew by nobody else: one slice works at a time.
-    store.write([after]);
+    if (after === null) slice.ports.forget(before);
+    else store.write([after]);
     slice.count({ looks: 1 });
   });
   return due.length;
 }
 
-async function lookSafely(before: NamespaceState, context: DecideContext): Promise<NamespaceState> {
+async function lookSafely(
+  before: NamespaceState,
+  context: DecideContext,
+): Promise<NamespaceState | null> {
   const { ports, env } = context;
   try {
     return await lookAt(before, context);

@@ -25,6 +25,7 @@ import type { PolicyStore } from "../runs/policy-store.ts";
 import type { PolicyFloors } from "../model/policy.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { RunBook } from "../runs/run-book.ts";
+import type { CoordinatorStore } from "../runs/store.ts";
 import type { RunStarts } from "../runs/start-runs.ts";
 import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubSettings } from "../github/settings.ts";
@@ -80,8 +81,11 @@ export interface ReconciliationParts {
   readonly policies: PolicyStore;
   /** The owner's. */
   readonly floors: () => PolicyFloors;
-  /** Environments in which the namespace was ever seen. */
-  readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
+  /** Names that environments remember, of what is or was sharded. */
+  readonly names: Pick<
+    CoordinatorStore,
+    "environmentsOf" | "rememberNamespaces" | "forgetNamespaces"
+  >;
   readonly runs: Pick<RunBook, "findRun" | "detach">;
   readonly starts: Pick<RunStarts, "startOwn" | "findRival">;
   readonly record: (event: NewEvent) => void;
@@ -118,7 +122,7 @@ export class Reconciliation implements ReconcileCalls {
       storage,
       documents: this.#documents,
       environments: () => this.environments(),
-      environmentsOf: (ref) => parts.environmentsOf(ref),
+      environmentsOf: (ref) => this.environmentsOf(ref),
       specOf: (environment, ref) => this.#store(environment).read(ref)?.spec ?? null,
       makeDue: (environment, ref) => this.#store(environment).makeDue(ref),
       record: (event) => parts.record(event),
@@ -136,12 +140,41 @@ export class Reconciliation implements ReconcileCalls {
     return this.#parts.settings() !== null && this.#parts.github() !== null;
   }
 
+  /** Environments that remember the namespace, or follow it; sorted. */
+  environmentsOf(ref: NamespaceRef): readonly string[] {
+    const following = this.#documents
+      .environments()
+      .filter((environment) => this.#store(environment).read(ref) !== null);
+    return [...new Set([...this.#parts.names.environmentsOf(ref), ...following])].toSorted();
+  }
+
+  /** Namespaces that the followed manifests of one environment, or of all, declare. */
+  declaredRefs(environment: string | null): readonly NamespaceRef[] {
+    const environments = environment === null ? this.#documents.environments() : [environment];
+    return environments.flatMap((one) => this.#store(one).declared());
+  }
+
+  /** The storage was changed under it: what is kept in memory is read anew. */
+  reload(): void {
+    this.#stores.clear();
+    this.#parts.arm();
+  }
+
+  /** The environment knows nothing of the namespace any more. */
+  forget(environment: string, ref: NamespaceRef): void {
+    this.#storage.transactionSync(() => {
+      this.#store(environment).remove(ref);
+      this.#parts.policies.forget(environment, ref.name);
+      this.#parts.names.forgetNamespaces(environment, [ref]);
+    });
+  }
+
   /** The next pass looks. */
   noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): void {
     const now = Date.now();
     this.#storage.transactionSync(() => {
       if (!this.registries.noteRepair(ref, repair, now)) return;
-      for (const environment of this.#parts.environmentsOf(ref)) {
+      for (const environment of this.environmentsOf(ref)) {
         this.#parts.record(repairEvent(environment, repair.outcome, by, now));
         this.#store(environment).makeDue(ref);
       }
@@ -276,8 +309,16 @@ export class Reconciliation implements ReconcileCalls {
         start: (run) => parts.starts.startOwn(run),
         detach: (id, namespace, reason) => parts.runs.detach(id, namespace, reason),
       },
-      registries: this.registries,
+      registries: {
+        read: (ref) => this.registries.read(ref),
+        note: (ref, registry) => {
+          this.registries.note(ref, registry);
+          // Its environment lists it from now on, also when somebody sharded it by hand.
+          if (registry.epoch > 0) parts.names.rememberNamespaces(environment, [ref]);
+        },
+      },
       unseenRefs: () => store.unseen(),
+      forget: (ref) => this.forget(environment, ref),
       isWindowOpen: areWindowsOpen,
       paused: () => this.pause(),
       resumedAt: () => this.#documents.resumedAt(),

@@ -159,6 +159,17 @@ export class StateStore implements ReconcileStore {
     );
   }
 
+  remove(ref: NamespaceRef): void {
+    this.#count(this.#figures(ref), -1);
+    for (const table of ["reconciledNames", "awaitedPolicies"])
+      this.#sql.exec(
+        `DELETE FROM ${table} WHERE environment = ? AND name = ? AND object = ?`,
+        this.#environment,
+        ref.name,
+        ref.object,
+      );
+  }
+
   /** Has a namespace looked at in the next pass. */
   makeDue({ name, object }: NamespaceRef): void {
     this.#sql.exec(
@@ -195,6 +206,16 @@ export class StateStore implements ReconcileStore {
       .exec<Record<"name" | "object", string>>(
         `SELECT name, object FROM namespaces AS seen WHERE environment = ?1 AND NOT EXISTS (SELECT 1 FROM reconciledNames AS known
            WHERE known.environment = ?1 AND known.name = seen.name AND known.object = seen.object)`,
+        this.#environment,
+      )
+      .toArray();
+  }
+
+  /** Namespaces that a manifest declares. */
+  declared(): NamespaceRef[] {
+    return this.#sql
+      .exec<Record<"name" | "object", string>>(
+        "SELECT name, object FROM reconciledNames WHERE environment = ? AND specDigest IS NOT NULL",
         this.#environment,
       )
       .toArray();

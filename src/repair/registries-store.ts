@@ -1,7 +1,7 @@
 /**
- * Keeps what is known of every registry that was read, in the coordinator's SQLite, one row a
- * namespace for all environments: the highest epoch and its members. It outlives a root that loses
- * its storage. Written when an epoch is new, and when a namespace was repaired.
+ * Keeps what is known of every registry that is or was sharded, in the coordinator's SQLite, one
+ * row a namespace for all environments: the highest epoch and its members. It outlives a root that
+ * loses its storage. Written when an epoch is new, and when a namespace was repaired.
  */
 import type { SeenRegistries } from "../live/watch-registries.ts";
 import { SEEN_MEMBERS_MAX, type SeenRegistry } from "../model/disorder.ts";
@@ -20,6 +20,8 @@ const SEED = `
   INSERT OR IGNORE INTO registries SELECT object, name, max(json_extract(body, '$.registry.epoch')), '[]', 0, 0, NULL
     FROM reconciledNames WHERE json_extract(body, '$.registry.epoch') > 0 GROUP BY object, name
 `;
+/** Objects that were only ever asked: earlier versions noted them, too. */
+const FORGET_NOTHING = "DELETE FROM registries WHERE epoch = 0 AND repairs = 0";
 
 /** One registry by name, for those that compare many. */
 export type NamedRegistry = NamespaceRef & Pick<SeenRegistry, "epoch" | "at">;
@@ -62,8 +64,10 @@ export class RegistriesStore implements SeenRegistries, RegistryCalls {
     if (
       sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'registries'").toArray()
         .length > 0
-    )
+    ) {
+      sql.exec(FORGET_NOTHING);
       return;
+    }
     sql.exec(SCHEMA);
     sql.exec(SEED);
   }
@@ -84,6 +88,8 @@ export class RegistriesStore implements SeenRegistries, RegistryCalls {
     { epoch, members, at }: Pick<SeenRegistry, "epoch" | "members" | "at">,
   ): void {
     const known = this.read(ref);
+    // Nobody has sharded it: there is no registry that could be lost.
+    if (known === null && epoch === 0) return;
     // Members change with the epoch; of one that was taken over from before there are none yet.
     if (
       known !== null &&
@@ -116,6 +122,11 @@ export class RegistriesStore implements SeenRegistries, RegistryCalls {
       JSON.stringify(applied),
     );
     return true;
+  }
+
+  /** Compares nothing with it any longer, and has its members asked no more. */
+  forget({ object, name }: NamespaceRef): void {
+    this.#sql.exec("DELETE FROM registries WHERE object = ? AND name = ?", object, name);
   }
 
   findRepair(ref: NamespaceRef, fingerprint: string): RepairOutcome | null {

@@ -4,14 +4,14 @@
  */
 import { gatherLive } from "./gather-live.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
-import type { NamespaceRef } from "../model/live.ts";
 import type { Block, Plan } from "../model/plan.ts";
 import { type PolicyFloors, withFloors } from "../model/policy.ts";
 import { buildPlan } from "../planning/build-plan.ts";
+import { wasSharded } from "../model/what-lives.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { Reachable } from "../model/calls.ts";
-import type { PlanCalls } from "./plan-book.ts";
+import type { PlanCalls, SeenNamespace } from "./plan-book.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { appliedPolicies } from "./policy-store.ts";
 import { decodeJson, encodeJson } from "./store.ts";
@@ -63,8 +63,8 @@ export async function lookAtPlan(
  *
  * @param basis fingerprint of a stored plan whose frozen choices are kept where nothing moved, or
  * null.
- * @param remembers false for what is only proposed: a namespace that it declares does not become a
- * known one of the environment.
+ * @param remembers false for what is only proposed: no namespace becomes a known one of the
+ * environment by it. Otherwise those do that are or were sharded: a typing mistake is none.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
  * a declared namespace could not be read: there is no plan then, and nothing is stored.
  */
@@ -83,7 +83,7 @@ interface PlannedNow {
   readonly result: Plan;
   readonly desired: DesiredState;
   /** Namespaces that answered. */
-  readonly seen: readonly NamespaceRef[];
+  readonly seen: readonly SeenNamespace[];
 }
 
 async function planNow(
@@ -106,7 +106,9 @@ async function planNow(
     basis: basisPlan,
     isWindowOpen: (spec) => areWindowsOpen(spec.policy, now),
   });
-  const seen = state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref);
+  const seen = state.namespaces.flatMap(({ ref, namespace }) =>
+    namespace.ok ? [{ ...ref, wasSharded: wasSharded(namespace.value) }] : [],
+  );
   return { result, desired, seen };
 }
 

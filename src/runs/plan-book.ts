@@ -2,6 +2,7 @@
  * The stored plans as the coordinator reads and writes them: decoded, and the first sight of each
  * told to the history.
  */
+import { compareText } from "../model/compare-text.ts";
 import type { Run } from "../model/api.ts";
 import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
@@ -30,15 +31,22 @@ export interface PolicyStanding {
   readonly floors: PolicyFloors;
 }
 
+/** A namespace that was read for a plan. */
+export interface SeenNamespace extends NamespaceRef {
+  /** True when it is or ever was sharded: then its environment remembers it. */
+  readonly wasSharded: boolean;
+}
+
 /** The calls about stored plans. */
 export interface PlanCalls {
   /**
    * A plan that is stored already stays as people were shown it; only its counts are renewed.
    *
-   * @param seen namespaces that are live or declared, which the environment remembers.
+   * @param seen what the plan has read: the environment remembers what is or was sharded, and
+   * forgets the rest.
    * @param actor who asked for the plan, for the history.
    */
-  put(stored: StoredPlan, seen: readonly NamespaceRef[], actor: string): void;
+  put(stored: StoredPlan, seen: readonly SeenNamespace[], actor: string): void;
   /** The plan as UTF-8 JSON; null when it is not stored, or no longer. */
   readBody(fingerprint: string): Uint8Array | null;
   /** The desired state under a stored plan, as UTF-8 JSON. */
@@ -49,7 +57,7 @@ export interface PlanCalls {
   policies(environment: string): PolicyStanding;
   /** Null when the plan is not stored, or no longer. */
   environmentOf(fingerprint: string): string | null;
-  /** Namespaces of one environment, or of all, that plans have seen live; sorted by name. */
+  /** Namespaces of one environment, or of all: remembered or declared; sorted by name. */
   listNamespaces(environment: string | null): NamespaceRef[];
 }
 
@@ -61,6 +69,8 @@ export interface PlanBookParts {
   readonly floors: () => PolicyFloors;
   /** Plans that stay however old they are. */
   readonly keptPlans: () => readonly string[];
+  /** Namespaces that the followed manifests of an environment, or of all, declare. */
+  readonly declared: (environment: string | null) => readonly NamespaceRef[];
   /** Told of each plan that is new. */
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
 }
@@ -138,10 +148,16 @@ export class PlanBook implements PlanCalls {
   }
 
   listNamespaces(environment: string | null): NamespaceRef[] {
-    return this.#parts.store.listNamespaces(environment);
+    const { store, declared } = this.#parts;
+    const refs = [...store.listNamespaces(environment), ...declared(environment)];
+    return [
+      ...new Map(refs.map((ref) => [JSON.stringify([ref.name, ref.object]), ref])).values(),
+    ].toSorted(
+      (left, right) => compareText(left.name, right.name) || compareText(left.object, right.object),
+    );
   }
 
-  put(stored: StoredPlan, seen: readonly NamespaceRef[], actor: string): void {
+  put(stored: StoredPlan, seen: readonly SeenNamespace[], actor: string): void {
     const { storage, store, keptPlans, onPlan } = this.#parts;
     const now = Date.now();
     storage.transactionSync(() => {
@@ -153,7 +169,14 @@ export class PlanBook implements PlanCalls {
       if (known === null) store.putShown(stored.fingerprint, FIRST, figures);
       if (plan.changes.length > 0) store.putShown(stored.fingerprint, actor, figures);
       store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
-      store.rememberNamespaces(stored.environment, seen);
+      store.rememberNamespaces(
+        stored.environment,
+        seen.filter((ref) => ref.wasSharded),
+      );
+      store.forgetNamespaces(
+        stored.environment,
+        seen.filter((ref) => !ref.wasSharded),
+      );
     });
   }
 

@@ -107,6 +107,15 @@ export class PolicyStore {
     );
   }
 
+  /** Forgets a namespace of which nothing was ever applied; of others the revision must stay. */
+  forget(environment: string, name: string): void {
+    this.#sql.exec(
+      "DELETE FROM appliedPolicies WHERE environment = ? AND name = ? AND policy IS NULL AND revision = 0",
+      environment,
+      name,
+    );
+  }
+
   /** Namespaces whose policy was applied since they were taken from here; sorted. */
   changed(environment: string): string[] {
     return this.#sql

@@ -161,6 +161,8 @@ export class RunStarts implements StartCalls {
       now,
     });
     if (requestedBy !== RECONCILER) store.rememberApplied(plan.environment, fingerprint);
+    const changed = plan.changes.map(({ namespace: name, object }) => ({ name, object }));
+    store.rememberNamespaces(plan.environment, changed);
     book.write(record, null, 0, now);
     return success(record.run);
   }

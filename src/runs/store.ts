@@ -1,6 +1,6 @@
 /**
- * The coordinator's memory, in its own SQLite: plans by fingerprint, runs, and the namespaces it
- * has seen live.
+ * The coordinator's memory, in its own SQLite: plans by fingerprint, runs, and the namespaces that
+ * are or were sharded.
  *
  * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces
  * is more. A run's actions are documents of their own, so that progress of one action rewrites one
@@ -12,8 +12,9 @@ import type { NamespaceRef } from "../model/live.ts";
 import type { RunRecord } from "./run-record.ts";
 
 /**
- * Plans are kept while they are among the newest and young, while a run applies them, or while a
- * pull request shows them.
+ * Plans are kept while they are among the newest and young, while a run applies them, while a pull
+ * request shows them, or while they are what was applied last: where no repository is followed,
+ * that is what is desired.
  */
 export const PLANS_MAX = 1000;
 export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;
@@ -127,6 +128,16 @@ export class CoordinatorStore {
       );
   }
 
+  forgetNamespaces(environment: string, refs: readonly NamespaceRef[]): void {
+    for (const { name, object } of refs)
+      this.#sql.exec(
+        "DELETE FROM namespaces WHERE environment = ? AND name = ? AND object = ?",
+        environment,
+        name,
+        object,
+      );
+  }
+
   /** Namespaces of one environment, or of all, each once, sorted by name. */
   listNamespaces(environment: string | null): NamespaceRef[] {
     const rows = this.#sql.exec<{ name: string; object: string }>(
@@ -136,7 +147,7 @@ export class CoordinatorStore {
     return rows.toArray().map(({ name, object }) => ({ name, object }));
   }
 
-  /** Where the namespace was ever seen, sorted. */
+  /** Where the namespace is remembered, sorted. */
   environmentsOf({ name, object }: NamespaceRef): string[] {
     return this.#sql
       .exec<{ environment: string }>(
@@ -281,6 +292,7 @@ export class CoordinatorStore {
         `SELECT fingerprint FROM plans
           WHERE (storedAt < ? OR fingerprint NOT IN (SELECT fingerprint FROM plans ORDER BY storedAt DESC, fingerprint LIMIT ?))
             AND fingerprint NOT IN (SELECT fingerprint FROM runs WHERE state = 'running')
+            AND fingerprint NOT IN (SELECT fingerprint FROM applied)
             AND fingerprint NOT IN (SELECT value FROM json_each(?))`,
         now - PLAN_AGE_MAX_MS,
         PLANS_MAX,
@@ -350,7 +362,8 @@ export class CoordinatorStore {
   }
 }
 
-interface StoredRun {
+/** A run as it is stored, without its actions. */
+export interface StoredRun {
   readonly head: Omit<Run, "actions">;
   readonly attempts: RunRecord["attempts"];
   readonly actionCount: number;

@@ -16,7 +16,7 @@ export async function resolveRef(context: ApiContext, name: string): Promise<Nam
   if (!only)
     throw new RefusedRequest(
       "notFound",
-      `No namespace '${name}' was ever planned here. To read one that was not, add ?object=<BINDING>.`,
+      `No namespace '${name}' is known here: none of this name is declared, or was ever sharded. To read another, add ?object=<BINDING>.`,
     );
   if (matches.length > 1) {
     throw new RefusedRequest(

@@ -2,7 +2,7 @@
  * Alerts with both channels: their order, their link, their outages, an environment that is
  * renamed, and a crash.
  */
-import { expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import type { Drift } from "../../src/model/drift.ts";
 import { type AlertFacts, type AlertState, newAlertState } from "../../src/alerts/alert-state.ts";
@@ -198,4 +198,97 @@ it("a defect ends the pass, is logged, and is not run into again at once", async
   expect(logged).toHaveBeenCalledTimes(1);
   expect((place.alerts.nextAt(0) ?? 0) - Date.now()).toBeGreaterThan(50_000);
   logged.mockRestore();
+});
+
+describe("a state that was lost, or restored to an earlier time", () => {
+  const told = (place: Place) => place.messages.map(({ text }) => text.split("\n")[0]);
+  const edits = (place: Place) =>
+    place.github.writes().filter((write) => /createIssue|updateIssue|comment/iu.test(write));
+  const LATER: Drift = { ...ORDERS, firstSeenAt: 86_400_000, lastSeenAt: 86_400_000 };
+  const CARTS: Drift = { ...LATER, namespace: "carts" };
+
+  /** As the coordinator has them: digits that a text can name. */
+  function open(): Place {
+    const place = new Place();
+    const factsOf = place.factsOf.bind(place);
+    place.factsOf = (environment) => {
+      const facts = factsOf(environment);
+      const hex = Buffer.from(facts.fingerprint).toString("hex");
+      return { ...facts, fingerprint: hex.padEnd(64, "0") };
+    };
+    return place;
+  }
+
+  it("tells nobody again what the issue says they were told", async () => {
+    const place = open();
+    await place.tick([ORDERS]);
+    const before = edits(place);
+    place.rows.clear();
+    place.open();
+    await place.tick([LATER]);
+    await place.tick([LATER]);
+    expect(told(place)).toHaveLength(1);
+    expect(edits(place)).toEqual(before);
+    expect(place.summaries).toHaveLength(2);
+    // News after that is told, once.
+    await place.tick([CARTS, LATER]);
+    expect(told(place)).toHaveLength(2);
+    await place.tick([]);
+    expect(told(place)).toHaveLength(3);
+  });
+
+  it("is at yesterday, and says nothing of what was told since", async () => {
+    const place = open();
+    await place.tick([ORDERS]);
+    const yesterday = new Map(place.rows);
+    await place.tick([CARTS, ORDERS]);
+    const before = edits(place);
+    place.rows.clear();
+    for (const [environment, state] of yesterday) place.rows.set(environment, state);
+    place.open();
+    await place.tick([CARTS, LATER]);
+    expect(told(place)).toHaveLength(2);
+    expect(edits(place)).toEqual(before);
+  });
+
+  it("is at a time when the drift was open, and says no second time that none is left", async () => {
+    const place = open();
+    await place.tick([ORDERS]);
+    const yesterday = new Map(place.rows);
+    await place.tick([]);
+    const before = edits(place);
+    for (const [environment, state] of yesterday) place.rows.set(environment, state);
+    place.open();
+    await place.tick([]);
+    expect(told(place)).toHaveLength(2);
+    expect(edits(place)).toEqual(before);
+  });
+
+  it("is no crash between the issue and the chat: then the chat is told", async () => {
+    const place = open();
+    place.status = 500;
+    await place.tick([ORDERS]);
+    const [[environment, state] = ["", newAlertState("")]] = place.rows;
+    const { issue, webhook } = state.channels;
+    // The issue was written, and the note of it was not.
+    const begun = { fingerprint: state.target?.fingerprint ?? null };
+    const channels = {
+      webhook: { ...webhook, nextTryAt: 0 },
+      issue: { ...issue, told: null, begun },
+    };
+    place.rows.set(environment, { ...state, channels });
+    place.status = 200;
+    place.open();
+    await place.tick([ORDERS]);
+    expect(told(place)).toHaveLength(1);
+  });
+
+  it("is no person who has closed the issue: the chat still hears of the end", async () => {
+    const place = open();
+    await place.tick([ORDERS]);
+    const [issue] = place.github.issues;
+    if (issue) place.github.issues[0] = { ...issue, state: "closed" };
+    await place.tick([]);
+    expect(told(place)).toHaveLength(2);
+  });
 });

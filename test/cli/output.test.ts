@@ -34,7 +34,9 @@ const COMMANDS = [
   "resume",
   "cancel",
   "repair",
+  "forget",
   "import",
+  "export",
   "dev",
 ];
 const ESCAPE = "\u001b[";

@@ -29,7 +29,9 @@ const COMMANDS = [
   "resume",
   "cancel",
   "repair",
+  "forget",
   "import",
+  "export",
   "dev",
 ];
 
@@ -248,7 +250,9 @@ describe("lists", () => {
       read(`src/server/routes/${name}`),
     );
     const routes = sources.flatMap((source) => [
-      ...source.matchAll(/api\.(get|post|put|delete)\("(\/v1[^"]*)", requireRole\("(\w+)"\)/gu),
+      ...source.matchAll(
+        /api\.(get|post|put|delete)\(\s*"(\/v1[^"]*)",\s*requireRole\("(\w+)"\)/gu,
+      ),
     ]);
     const documented = [
       ...sectionOf("docs/http-api.md", "Who may ask").matchAll(

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { NamespaceReport } from "../../src/model/api.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
+import type { ImportReport } from "../../src/model/state-file.ts";
 import type { LiveNamespace } from "../../src/model/live.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
@@ -168,6 +169,22 @@ describe("the main job", () => {
     expect(run.exitCode).toBe(EXIT.changesPending);
     expect(run.stdout).toContain("~ orders: maxSkew 3 → 1.5");
     expect(run.stdout).toContain("Plan: 1 policy change, 1 in sync.");
+  });
+
+  it("exports its own state, takes it over, and forgets nothing that lives", async () => {
+    const file = join(project.path, "state.json");
+    expect((await shardctl("export", "--state", file)).exitCode).toBe(EXIT.done);
+    const imported = await shardctl("import", "--state", file, "--auto-approve", "--json");
+    expect(imported.exitCode).toBe(EXIT.done);
+    const { tables, isApplied } = (
+      JSON.parse(imported.stdout) as { readonly imported: ImportReport }
+    ).imported;
+    expect(isApplied).toBe(true);
+    expect(tables.filter(({ added, replaced }) => added + replaced > 0)).toEqual([]);
+    expect(tables.find(({ table }) => table === "runs")?.rows).toBeGreaterThan(0);
+    const forgotten = await shardctl("forget", "orders", "--auto-approve");
+    expect(forgotten.exitCode).toBe(EXIT.blocked);
+    expect(forgotten.stderr).toContain("is sharded");
   });
 
   it("unshards", async () => {

@@ -29,6 +29,7 @@ function request(fields: Partial<IssueRequest> = {}): IssueRequest {
     marker: MARKER,
     title,
     body: "orders: 9 misplaced rows",
+    fingerprint: null,
     labels: ["drift"],
     isOpen: true,
     closingComment: "All is well.",
@@ -111,4 +112,13 @@ it("needs a permission, which is named", async () => {
     withToken(place.github.createActionsToken(place.repo, permissions)),
   );
   expect(failureOf(await upsertIssue(client, request())).message).toMatch(/`issues: (read|write)`/);
+});
+
+it("that tells of the same drifts by other words stays as it is, until we have closed it", async () => {
+  const fingerprint = "ab".repeat(32);
+  expect(await upsert({ fingerprint })).toBe("created");
+  expect(await upsert({ fingerprint, body: "orders: seen since yesterday" })).toBe("unchanged");
+  expect(await upsert({ fingerprint: "cd".repeat(32) })).toBe("updated");
+  expect(await upsert({ isOpen: false, fingerprint: null })).toBe("closed");
+  expect(await upsert({ fingerprint: "cd".repeat(32) })).toBe("reopened");
 });

@@ -9,6 +9,7 @@ import {
 } from "../../src/runs/run-record.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationPause } from "../../src/model/operation.ts";
 import type { Window } from "../../src/model/spec.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
 
@@ -105,6 +106,28 @@ describe("what was reviewed", () => {
     await world.pass();
     expect(looks).toBeGreaterThan(1);
     expect(world.startedRuns()).toEqual([]);
+  });
+});
+
+describe("a guard that the reviewed plan has shown, and that no look of now can lift", () => {
+  it("holds the change at the tick, until a release overrides it", async () => {
+    const unsharded = { ...hashed("orders", 4), epoch: 0, layout: unshardedLayout("orders", 0) };
+    const world = new World({
+      live: [unsharded],
+      specs: [spec("orders", { strategy: "none" })],
+    });
+    await world.tick();
+    const wanted = orders();
+    const plan = await world.plan([wanted], [{ name: "orders", object: "OLD" }]);
+    expect(plan.blocks).toMatchObject([{ guard: "object" }]);
+    world.merge([wanted]);
+    world.reviewed = [{ pull: 7, plan, overrides: [] }];
+    await world.tick(3);
+    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "Blocked" });
+    expect(world.startedRuns()).toEqual([]);
+    world.reviewed = [{ pull: 7, plan, overrides: ["object"] }];
+    await world.tick(3);
+    expect(world.startedRuns()).toMatchObject([{ overrides: ["object"] }]);
   });
 });
 

@@ -94,6 +94,7 @@ describe("the specs that guards judge a stored plan by", () => {
       policies,
       floors: () => floors,
       keptPlans: () => [],
+      declared: () => [],
       onPlan: () => undefined,
     });
     const state = desired(spec("orders", { count: 12, policy: declared }));

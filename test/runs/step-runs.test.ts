@@ -55,6 +55,7 @@ class Bench {
       policies: new PolicyStore(sql),
       floors: () => ({}),
       keptPlans: () => [],
+      declared: () => [],
       onPlan: () => undefined,
     });
     this.book = new RunBook({ storage, store, arm: () => undefined, onWrite: () => undefined });

@@ -136,6 +136,17 @@ describe("CoordinatorStore", () => {
       expect(store.getPlan("applied")).toBeNull();
     }));
 
+  it("keeps the plan that was applied last, which is what is desired without a repository", () =>
+    withStore("last-applied", (store) => {
+      putPlan(store, "first", NOW);
+      store.rememberApplied("test", "first");
+      putPlan(store, "later", NOW + PLAN_AGE_MAX_MS * 2);
+      expect(store.getDesired("first")).not.toBeNull();
+      store.rememberApplied("test", "later");
+      putPlan(store, "last", NOW + PLAN_AGE_MAX_MS * 2 + 1);
+      expect(store.getDesired("first")).toBeNull();
+    }));
+
   it("reads runs back as they were written, with what only the next step needs", () =>
     withStore("runs", (store) => {
       const run: RunRecord = {

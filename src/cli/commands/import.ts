@@ -1,6 +1,6 @@
 /**
  * `shardctl import`: writes manifests for what is live, so that you can manage it from Git.
- * Changes nothing that is live.
+ * Changes nothing that is live. With `--state` it is another thing: see `import-state.ts`.
  */
 import { join, relative } from "node:path";
 
@@ -16,6 +16,7 @@ import { type CommonOptions, type Perform, withHelp, withServerOptions } from ".
 import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
+import { importState } from "../import-state.ts";
 import { importFileNames } from "../import-names.ts";
 import { specOfLive } from "../live-spec.ts";
 import { loadProject } from "../project.ts";
@@ -27,6 +28,8 @@ interface ImportOptions extends CommonOptions {
   readonly object?: string;
   readonly out?: string;
   readonly force?: boolean;
+  readonly state?: string;
+  readonly autoApprove?: boolean;
 }
 
 export function defineImport(program: Command, perform: Perform): void {
@@ -42,11 +45,17 @@ export function defineImport(program: Command, perform: Perform): void {
     )
     .option("--object <binding>", "only namespaces of this Durable Object binding")
     .option("--out <folder>", "where to write (default: the first manifests folder of the config)")
-    .option("--force", "overwrite existing manifests");
+    .option("--force", "overwrite existing manifests")
+    .option(
+      "--state <file>",
+      "take over the Worker's own state from a file of `export --state`; shows it and asks first",
+    )
+    .option("--auto-approve", "with --state: do not ask");
   withHelp(withServerOptions(command), [
     ["shardctl import", "all that the reconciler knows"],
     ["shardctl import --namespace orders --object ORDERS", "one"],
     ["shardctl import --out imported", "next to the existing manifests, to compare"],
+    ["shardctl import --state state.json", "the Worker's own state, after it was lost"],
   ]).action((options: ImportOptions) =>
     perform(options, (session) => importLive(session, options)),
   );
@@ -57,6 +66,8 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
   if (!project.ok) return project;
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
+  if (options.state !== undefined)
+    return importState(session, api.value, options.state, options.autoApprove === true);
   const reports = await findLive(api.value, options);
   if (!reports.ok) return reports;
   const out = options.out ?? project.value.manifests[0] ?? "manifests";

@@ -8,6 +8,7 @@ import { runIdOf } from "../../model/run-operation.ts";
 import type { NamespaceSpec } from "../../model/spec.ts";
 import { checkSafety } from "../../planning/check-safety.ts";
 import { liveRows } from "../../planning/decide-change.ts";
+import { isNothing } from "../../model/what-lives.ts";
 import {
   type AuditFinding,
   declaredSpec,
@@ -40,11 +41,12 @@ import {
 /** An audit that found something, or could not be made, is repeated after so long. */
 const AUDIT_AGAIN_MS = 3_600_000;
 
+/** Null: there is nothing to keep. */
 export async function settleAtRest(
   before: NamespaceState,
   live: LiveNamespace,
   context: LookContext,
-): Promise<NamespaceState> {
+): Promise<NamespaceState | null> {
   const layoutDigest = await digestLayout(live.layout);
   const repairs = context.ports.registries.read(before)?.repairs ?? 0;
   const forged = findForgedRegistry(live, layoutDigest, before, repairs);
@@ -132,12 +134,11 @@ function noteUnmanaged(
   state: NamespaceState,
   live: LiveNamespace,
   context: LookContext,
-): NamespaceState {
-  // A root that was only ever asked, and holds nothing, is no namespace.
-  const isNothing =
-    live.epoch === 0 && liveRows(live) === 0 && live.members.every(({ healthy }) => healthy);
-  const faults = track(state, isNothing ? [] : [unmanagedFault(live)], context);
+): NamespaceState | null {
+  const isGone = isNothing(live);
+  const faults = track(state, isGone ? [] : [unmanagedFault(live)], context);
   const differences = trackDifferences(state, [], context);
+  if (isGone) return null;
   const message = "No manifest declares it";
   return rest(
     { ...state, faults, differences, pending: null, audit: null },

@@ -48,11 +48,14 @@ const SILENCE_REASONS: Readonly<Record<string, string>> = {
   outOfStep: "OutOfStep",
 };
 
-/** The state after the look. The only writes are the caller's. */
+/**
+ * The state after the look; null when no manifest declares it and nothing is there. The only writes
+ * are the caller's.
+ */
 export async function lookAt(
   before: NamespaceState,
   context: LookContext,
-): Promise<NamespaceState> {
+): Promise<NamespaceState | null> {
   const { ports, env, spend } = context;
   spend(1);
   const described = await ports.live.describe(before);

@@ -7,6 +7,7 @@ import type { PageCalls } from "../../page/page-facts.ts";
 import type { MergeCalls } from "../../pulls/merged-pulls.ts";
 import type { PullCalls } from "../../pulls/pull-work.ts";
 import type { PauseCalls } from "../../pauses/pauses.ts";
+import type { MemoryCalls } from "../../reconcile/forget-namespace.ts";
 import type { ReconcileCalls } from "../../reconcile/reconciliation.ts";
 import type { RegistryCalls } from "../../repair/registries-store.ts";
 import type { ReviewCalls } from "../../reviews/pull-reviews.ts";
@@ -17,6 +18,7 @@ import type { StartCalls } from "../../runs/start-runs.ts";
 import type { AlarmCalls } from "./alarm-clock.ts";
 import type { ObservationCalls } from "./observation.ts";
 import type { OnceCalls } from "./once-store.ts";
+import type { StateCalls } from "./state/state-book.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
@@ -24,6 +26,7 @@ export const COORDINATOR_NAME = "coordinator";
 /** Every call may be repeated: one that hit a restart is sent once more. */
 export interface CoordinatorApi {
   readonly alarm: AlarmCalls;
+  readonly memory: MemoryCalls;
   readonly mergedPulls: MergeCalls;
   readonly observation: ObservationCalls;
   readonly once: OnceCalls;
@@ -37,6 +40,7 @@ export interface CoordinatorApi {
   readonly reviewsStore: ReviewStoreCalls;
   readonly runs: RunCalls;
   readonly starts: StartCalls;
+  readonly state: StateCalls;
 }
 
 /** The same from outside of the object. */

@@ -10,6 +10,8 @@
  * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
  * | `pullWork`       | posting in pull requests; `mergedPulls` asks what is merged |
  * | `reconciliation` | the tick; `pauses` and `registries` are parts of it        |
+ * | `memory`         | what all of them remember of one namespace, and its end    |
+ * | `state`          | all that the others store, as a file                       |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
  * | `alarm`          | the one alarm that carries all of it on                    |
@@ -21,6 +23,7 @@ import type { GithubReader, GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { CoordinatorApi } from "./coordinator-api.ts";
+import { Memory } from "./memory.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
@@ -36,6 +39,7 @@ import { RunBook } from "../../runs/run-book.ts";
 import { wasCancelled } from "../../runs/run-record.ts";
 import { RunStarts } from "../../runs/start-runs.ts";
 import { RunSteps } from "../../runs/step-runs.ts";
+import { StateBook } from "./state/state-book.ts";
 import type { Settings } from "../settings.ts";
 import type { GithubSettings } from "../../github/settings.ts";
 import { CoordinatorStore } from "../../runs/store.ts";
@@ -85,6 +89,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     policies,
     floors,
     keptPlans: () => reviewsStore.keptPlans(),
+    declared: (environment) => reconciliation.declaredRefs(environment),
     onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
   });
   const reviews = new PullReviews({
@@ -131,7 +136,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     floors,
     runs,
     starts,
-    environmentsOf: (ref) => store.environmentsOf(ref),
+    names: store,
     record: (event) => observation.record(event),
     onCron: (cron, now) => observation.noteCron(cron, now),
     onTick: (state) => observation.noteTick(state),
@@ -164,6 +169,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   return {
     api: {
       alarm,
+      memory: new Memory({ storage, reconciliation, page, runs, observation }),
       mergedPulls: new MergedPulls({ settings: followed, github: outside.githubReader }),
       observation,
       once,
@@ -177,6 +183,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       reviewsStore,
       runs,
       starts,
+      state: new StateBook({ storage, settings: followed, reconciliation }),
     },
     alarm,
     observation,

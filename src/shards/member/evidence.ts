@@ -3,6 +3,7 @@
  * "one-history": a root that was restored, or has lost its registry, is told so and obeyed in
  * nothing.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../model/wire/protocol-failure.ts";
 import type { Moving } from "../move/moving.ts";
 import type { MemberRequest, MessageKind } from "../protocol/messages.ts";
@@ -79,6 +80,6 @@ export function refuseStranger(
   if (kind !== "prepare") return refusal("invalid", message);
   return faultRefusal({
     kind: "schema",
-    message: `${message}. Nothing was changed: choose other names for the shards`,
+    message: `${message}. ${NOTHING_CHANGED}: choose other names for the shards`,
   });
 }

@@ -5,6 +5,7 @@
  * Changed by the methods of `Member` alone, inside `change`. Nothing here decides what a member
  * does.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
 import {
@@ -232,7 +233,7 @@ export class MemberState implements SourceContext {
       return;
     throw new EngineFault(
       "schema",
-      `The tables on ${this.self} were changed together with the library while an operation runs. Nothing was changed: start it again`,
+      `The tables on ${this.self} were changed together with the library while an operation runs. ${NOTHING_CHANGED}: start it again`,
     );
   }
 

@@ -6,6 +6,7 @@
  * directory that finds both ends before its cutover. The members of such a layout take no second
  * one: see `unique.ts`.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { rowWords } from "../../model/row-words.ts";
 import { idMatches } from "../storage/row-id.ts";
 import { EngineFault } from "../storage/faults.ts";
@@ -25,6 +26,6 @@ export function refuseAlike(sql: Sql, table: Table, id: string): void {
   if (rows.length < 2) return;
   throw new EngineFault(
     "duplicateId",
-    `${rows.length} rows of table '${table.name}' have one id in the directory, which takes ids as text: ${rowWords(rows.join(", "))}. Nothing was changed: give each row its own id, then start again`,
+    `${rows.length} rows of table '${table.name}' have one id in the directory, which takes ids as text: ${rowWords(rows.join(", "))}. ${NOTHING_CHANGED}: give each row its own id, then start again`,
   );
 }

@@ -5,6 +5,7 @@
  * Rows that differ are compared by key and sent once more; a second difference ends the operation.
  * Rows under an id that another source has sent too end the step: nothing is stored over them.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { rowWords } from "../../model/row-words.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { type Batch, nextSequence } from "./outbox.ts";
@@ -88,7 +89,7 @@ export async function check(
   if (mismatch < 0) return;
   throw new EngineFault(
     "mismatch",
-    `Rows of table '${parts[mismatch]?.table ?? "?"}' on ${target} differ from their source ${source}, also after they were copied again: nothing was changed`,
+    `Rows of table '${parts[mismatch]?.table ?? "?"}' on ${target} differ from their source ${source}, also after they were copied again. ${NOTHING_CHANGED}`,
   );
 }
 
@@ -100,5 +101,5 @@ function duplicateMessage(duplicates: readonly string[]): string {
     duplicates.length > DUPLICATES_NAMED_MAX
       ? ` and ${duplicates.length - DUPLICATES_NAMED_MAX} more`
       : "";
-  return `${duplicates.length} ids stand under more than one shard key and would become one row: ${rowWords(named)}${more}. Nothing was changed: give each row its own id, then start again`;
+  return `${duplicates.length} ids stand under more than one shard key and would become one row: ${rowWords(named)}${more}. ${NOTHING_CHANGED}: give each row its own id, then start again`;
 }

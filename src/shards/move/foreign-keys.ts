@@ -8,6 +8,7 @@
  * and is put back in a later one: between the two the object delivers nothing, so that no code of
  * the user ever runs without enforcement.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { countLate, isChecked } from "./late-rows.ts";
@@ -139,7 +140,7 @@ export function checkForeignKeys(
     const count = dangling.reduce((total, { rows }) => total + rows, 0);
     throw new EngineFault(
       "schema",
-      `${count} rows of '${table.name}' point at rows of '${parent}' that would not be with them on ${self}: declare '${parent}' so that it moves along, give both the same shard key, or drop the foreign key. Nothing was changed`,
+      `${count} rows of '${table.name}' point at rows of '${parent}' that would not be with them on ${self}: declare '${parent}' so that it moves along, give both the same shard key, or drop the foreign key. ${NOTHING_CHANGED}`,
     );
   }
 }

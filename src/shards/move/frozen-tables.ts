@@ -8,6 +8,7 @@
  * | specs: what a row's key or parent is      | the operation ends: rows would go where nobody looks     | the wave ends by what is frozen |
  * | plain indexes, other tables               | nothing                                                  | nothing                        |
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { CAPTURE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteText, textOf } from "../storage/storage.ts";
@@ -136,7 +137,7 @@ export function refuseOtherSpecs(
   if (frozen.specs === specs) return;
   throw new EngineFault(
     "schema",
-    `The class on ${self} declares its tables in another way than when operation ${operation} began (by a deploy?): rows could go where nobody looks. Nothing was changed: deploy one version everywhere, then start again`,
+    `The class on ${self} declares its tables in another way than when operation ${operation} began (by a deploy?): rows could go where nobody looks. ${NOTHING_CHANGED}: deploy one version everywhere, then start again`,
   );
 }
 

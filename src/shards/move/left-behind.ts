@@ -7,6 +7,7 @@
  * at are rows that cannot be parted: those that follow the row they point at, or point at it by the
  * shard key itself.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { type MoveRange, rangeContains } from "../../model/layout/move-range.ts";
 import type { StagedKeysReply } from "../protocol/replies.ts";
 import { EngineFault } from "../storage/faults.ts";
@@ -60,7 +61,7 @@ export async function refuseLeftBehind(
     const { table } = reference;
     throw new EngineFault(
       "schema",
-      `${rows} rows of '${table}' stay on ${self} while the rows of '${parent.table.name}' that they point at leave: declare '${table}' so that it moves along, give both the same shard key, or drop the foreign key. Nothing was changed`,
+      `${rows} rows of '${table}' stay on ${self} while the rows of '${parent.table.name}' that they point at leave: declare '${table}' so that it moves along, give both the same shard key, or drop the foreign key. ${NOTHING_CHANGED}`,
     );
   }
 }

@@ -6,6 +6,7 @@
  * target. What is promoted belongs to its attempt: it is undone in the transaction that lifts or
  * replaces the fence. The rows stay staged until then, so that the undo knows them.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { rowWords } from "../../model/row-words.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
@@ -121,13 +122,13 @@ function explainRefusal(
   if (!message.includes("UNIQUE constraint failed"))
     return new EngineFault(
       "schema",
-      `Rows to be moved do not fit the tables of ${self}: ${message}. Nothing was changed: let the tables be the same on every shard, and their rows satisfy them, then start again`,
+      `Rows to be moved do not fit the tables of ${self}: ${message}. ${NOTHING_CHANGED}: let the tables be the same on every shard, and their rows satisfy them, then start again`,
     );
   const rivals = findRivals(sql, plan, incoming);
   const what = rivals ?? `values that rows which are here already have: ${message}`;
   return new EngineFault(
     "duplicateId",
-    `Rows to be moved have ${what}. Nothing was changed: give each row its own, then start again`,
+    `Rows to be moved have ${what}. ${NOTHING_CHANGED}: give each row its own, then start again`,
   );
 }
 

@@ -5,6 +5,7 @@
  * source only with a number above the last one. In a swap the rows go straight into the live
  * tables, which nobody is routed to yet; in a shift into staging tables.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { deleteKeys } from "./delete-keys.ts";
 import { withoutTriggers } from "./write-blocks.ts";
@@ -81,7 +82,7 @@ export function missesPages(
 ): EngineFault {
   return new EngineFault(
     "outOfStep",
-    `${target} has page ${has} of ${source}, which has sent it ${sent}: it was restored meanwhile. Nothing was changed: start again`,
+    `${target} has page ${has} of ${source}, which has sent it ${sent}: it was restored meanwhile. ${NOTHING_CHANGED}: start again`,
   );
 }
 
@@ -89,7 +90,7 @@ export function missesPages(
 export function wentBack(source: string, shown: string): EngineFault {
   return new EngineFault(
     "outOfStep",
-    `${source} was restored meanwhile. Nothing was changed: start again. ${shown}`,
+    `${source} was restored meanwhile. ${NOTHING_CHANGED}: start again. ${shown}`,
   );
 }
 
@@ -164,7 +165,7 @@ function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: s
   if (own === sent) return found;
   throw new EngineFault(
     "schema",
-    `Table '${name}' has other columns on its target (${own}) than on ${source} (${sent}). Nothing was changed: let the table be the same on every shard, then start again`,
+    `Table '${name}' has other columns on its target (${own}) than on ${source} (${sent}). ${NOTHING_CHANGED}: let the table be the same on every shard, then start again`,
   );
 }
 

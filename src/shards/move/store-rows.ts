@@ -2,6 +2,7 @@
  * Writes the rows of a page into their tables, and decides what becomes of rows that are in their
  * way.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import type { Incoming, IncomingPart } from "./incoming.ts";
 import { deleteKeys, deleteSameKeys } from "./delete-keys.ts";
@@ -37,16 +38,16 @@ export function upsertRows(incoming: Incoming, rows: IncomingPart, repairs: bool
     if (!messageOf(error).includes("UNIQUE constraint failed"))
       throw new EngineFault(
         "schema",
-        `Table '${table.table.name}' refuses a row that ${source} has (${messageOf(error)}). Nothing was changed: let the table be the same on every shard, then start again`,
+        `Table '${table.table.name}' refuses a row that ${source} has (${messageOf(error)}). ${NOTHING_CHANGED}: let the table be the same on every shard, then start again`,
       );
     if (repairs)
       throw new EngineFault(
         "duplicateId",
-        `Rows of table '${table.table.name}' displace each other, and differ from their source ${source}, which has them all (${messageOf(error)}). Nothing was changed: let the table be the same on every shard, then start again`,
+        `Rows of table '${table.table.name}' displace each other, and differ from their source ${source}, which has them all (${messageOf(error)}). ${NOTHING_CHANGED}: let the table be the same on every shard, then start again`,
       );
     throw new EngineFault(
       "duplicateId",
-      `Rows of table '${table.table.name}' from ${source} have values that rows of other shards have, and that must be unique in one object (${messageOf(error)}). Nothing was changed: change the values, then start again`,
+      `Rows of table '${table.table.name}' from ${source} have values that rows of other shards have, and that must be unique in one object (${messageOf(error)}). ${NOTHING_CHANGED}: change the values, then start again`,
     );
   }
 }

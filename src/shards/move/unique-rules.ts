@@ -7,6 +7,7 @@
  * could displace another that was compared already, and nobody would notice. Such a move is refused
  * while it is prepared. The definitions cannot change afterwards: see `schemaText`.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { EngineFault } from "../storage/faults.ts";
 import type { PrepareReply, UniqueRule } from "../protocol/replies.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
@@ -107,5 +108,5 @@ function describe({ table, index, rule }: UniqueRule, target: string, source: st
       : rule.includes("CREATE TABLE")
         ? `the index is on a generated column, so that the whole definition of the table counts: create the table in the same words on ${source} and ${target}, or drop the index on ${target}`
         : `create the index on ${source} as well, or drop it on ${target} (a table must be the same on every shard)`;
-  return `Table '${table}' counts rows as the same row on ${target} by its ${where}, as it does not on ${source}: a row could take another's place there. Nothing was changed: ${advice}, then start again`;
+  return `Table '${table}' counts rows as the same row on ${target} by its ${where}, as it does not on ${source}: a row could take another's place there. ${NOTHING_CHANGED}: ${advice}, then start again`;
 }

@@ -1,6 +1,7 @@
 /**
  * The end of an operation: every participant lets go, and the record says what has become of it.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import type { StrayRows } from "../../model/repair.ts";
 import { hideRowWords } from "../../model/row-words.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
@@ -95,15 +96,13 @@ async function hearAll(context: DriverContext, record: OperationRecord): Promise
 }
 
 /**
- * Returns a failure's message with its outcome. A message says "Nothing was changed" where it is
- * made. Once waves have cut over that is not so, and their number is known only here, at the end.
+ * Returns a failure's message with its outcome: once waves have cut over it is another than
+ * `NOTHING_CHANGED`, and their number is known only here, at the end.
  */
 function withOutcome(message: string, { wavesDone, waveCount, epoch }: OperationRecord): string {
   if (wavesDone === 0) return message;
   const outcome = `${wavesDone} of ${waveCount} waves are cut over, and the layout is valid at epoch ${epoch}`;
-  return NOTHING_CHANGED.test(message)
+  return message.includes(NOTHING_CHANGED)
     ? message.replace(NOTHING_CHANGED, outcome)
     : `${message}. ${outcome}`;
 }
-
-const NOTHING_CHANGED = /nothing was changed/i;

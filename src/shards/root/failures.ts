@@ -5,6 +5,7 @@
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end
  * the operation fails, before cutover. After cutover there is only forward.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import type { OperationFault, OperationWait } from "../../model/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { EngineError, EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
@@ -82,7 +83,7 @@ export function recordFailure(
     if (isHopeless(record, waitsFor, runtime.now())) {
       end(context, record, {
         retries,
-        fault: { kind: "schema", message: `${waitsFor.message}. Nothing was changed` },
+        fault: { kind: "schema", message: `${waitsFor.message}. ${NOTHING_CHANGED}` },
       });
       return;
     }
@@ -183,7 +184,7 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   if (retries > RETRIES_MAX)
     return {
       kind: "unreachable",
-      message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed`,
+      message: `Gave up after ${retries} tries: ${messageOf(error)}. ${NOTHING_CHANGED}`,
     };
   return null;
 }

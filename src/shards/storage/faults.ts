@@ -2,6 +2,7 @@
  * Defines the failures that end an operation, as exceptions inside an object and as values on the
  * wire.
  */
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import type { OperationFault } from "../../model/operation.ts";
 import { errorWords } from "../../model/row-words.ts";
 
@@ -29,7 +30,7 @@ export function isFull(error: unknown): boolean {
 
 /** The end of an operation for want of room, with the way out. */
 export function fullFault(member: string, error: unknown, isBeforeCommit: boolean): EngineFault {
-  const outcome = isBeforeCommit ? ". Nothing was changed" : "";
+  const outcome = isBeforeCommit ? `. ${NOTHING_CHANGED}` : "";
   return new EngineFault(
     "storageFull",
     `${member} has no room left (${messageOf(error)})${outcome}: delete rows or drop indexes there, then start again; a namespace that is nearly full goes to more shards while there is room`,

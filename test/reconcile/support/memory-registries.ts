@@ -15,6 +15,7 @@ export class MemoryRegistries implements SeenRegistries {
     { epoch, members, at }: Pick<SeenRegistry, "epoch" | "members" | "at">,
   ): void {
     const known = this.read(ref);
+    if (known === null && epoch === 0) return;
     if (known === null || known.epoch < epoch)
       this.#seen.set(`${ref.object}/${ref.name}`, {
         epoch,

@@ -58,6 +58,10 @@ export class MemoryStore implements ReconcileStore {
     }
   }
 
+  remove(ref: NamespaceRef): void {
+    this.#rows.delete(keyOf(ref));
+  }
+
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[] {
     return this.#find((row) => row.pass < pass && (row.dueAt <= dueBy || row.dueAt > dueAfter))
       .toSorted((left, right) => left.dueAt - right.dueAt || (left.name < right.name ? -1 : 1))

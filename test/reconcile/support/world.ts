@@ -147,10 +147,15 @@ export class World {
     return plan;
   }
 
-  async plan(specs: readonly NamespaceSpec[]): Promise<Plan> {
+  async plan(specs: readonly NamespaceSpec[], known: readonly NamespaceRef[] = []): Promise<Plan> {
     const desired = this.#desired(specs);
     const { applied, floors } = this.policies;
-    return buildPlan({ desired, live: await gatherLive(this.live, desired, []), applied, floors });
+    return buildPlan({
+      desired,
+      live: await gatherLive(this.live, desired, known),
+      applied,
+      floors,
+    });
   }
 
   /** A run that somebody else starts. */
@@ -356,6 +361,12 @@ export class World {
       },
       registries: this.registries,
       unseenRefs: () => this.known.filter((ref) => this.store.read(ref) === null),
+      forget: (ref) => {
+        this.store.remove(ref);
+        this.known = this.known.filter(
+          ({ name, object }) => name !== ref.name || object !== ref.object,
+        );
+      },
       isWindowOpen: areWindowsOpen,
       paused: () => this.paused,
       resumedAt: () => this.resumedAt,

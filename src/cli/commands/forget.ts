@@ -1,0 +1,82 @@
+/**
+ * `shardctl forget`: shows what the Worker remembers of a namespace that is no more, asks, and
+ * forgets it. Touches no object.
+ */
+import type { Command } from "commander";
+
+import { renderForgetPlan } from "../../render/forget-text.ts";
+import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { confirm } from "../confirm.ts";
+import { connectApi } from "../connect-api.ts";
+import { EXIT } from "../exit-codes.ts";
+import { type CliFailure, type CliResult, fail } from "../failure.ts";
+import { loadProject } from "../project.ts";
+import type { Outcome, Session } from "../session.ts";
+
+interface ForgetOptions extends CommonOptions {
+  readonly autoApprove?: boolean;
+  readonly object?: string;
+}
+
+const WORDS = {
+  question: "Do you want to forget it? Only 'yes' is accepted: ",
+  nothing: "Nothing was forgotten",
+};
+
+export function defineForget(program: Command, perform: Perform): void {
+  const command = program
+    .command("forget")
+    .summary("forget a namespace that is no more")
+    .description(
+      "Show what the Worker remembers of a namespace, ask, and forget it: plans and drifts tell of it no longer. Refused while it is sharded or has rows, while a manifest declares it, and while it cannot be read. No object is touched.",
+    )
+    .argument("<namespace>", "which one")
+    .option("--auto-approve", "do not ask")
+    .option(
+      "--object <binding>",
+      "its Durable Object binding, when several have a namespace of this name",
+    );
+  withHelp(withServerOptions(command), [
+    ["shardctl forget orders", "show what is remembered, ask, and forget it"],
+    ["shardctl forget orders --object OLD_ORDERS", "one behind a binding that is gone"],
+  ]).action((name: string, options: ForgetOptions) =>
+    perform(options, (session) => forget(session, name, options)),
+  );
+}
+
+async function forget(
+  session: Session,
+  name: string,
+  options: ForgetOptions,
+): Promise<CliResult<Outcome>> {
+  const project = await loadProject(session.host, options);
+  if (!project.ok) return project;
+  const api = connectApi(session, project.value);
+  if (!api.ok) return api;
+  // Not the manifest's binding: what is declared is not what is to be forgotten.
+  const planned = await api.value.planForget(name, options.object ?? null);
+  if (!planned.ok) return planned;
+  const plan = planned.value;
+  if (!plan.isKnown)
+    return fail("notFound", `Nothing is remembered of '${name}' in ${plan.object}.`);
+  session.show(renderForgetPlan(plan));
+  if (plan.obstacles.length > 0) {
+    const lines = plan.obstacles.map((obstacle) => `  ${obstacle}`).join("\n");
+    return fail("blocked", `Nothing was forgotten, because of this:\n${lines}`, null, { plan });
+  }
+  if (options.autoApprove !== true) {
+    const confirmed = await confirm(session, WORDS, "Read it, then forget it with --auto-approve.");
+    if (!confirmed.ok) return confirmed;
+  }
+  const forgotten = await api.value.forget(name, plan.object);
+  if (!forgotten.ok) return { ok: false, failure: withWayOut(forgotten.failure, name) };
+  session.say(`Forgotten: ${name} in ${plan.object}.`);
+  return { ok: true, value: { exitCode: EXIT.done, json: { forgotten: plan } } };
+}
+
+/** Guards of plans are not what is meant here. */
+function withWayOut(failure: CliFailure, name: string): CliFailure {
+  return failure.kind === "blocked"
+    ? { ...failure, hint: `Look again: shardctl forget ${name}` }
+    : failure;
+}

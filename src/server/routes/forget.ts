@@ -1,0 +1,21 @@
+/**
+ * `/v1/namespaces/:name/forget`: what is remembered of a namespace that is no more, and its end.
+ */
+import type { ForgetPlan } from "../../model/forget.ts";
+import { forgetNamespace, planForget } from "../../reconcile/forget-namespace.ts";
+import type { RequireRole } from "../access/authorize.ts";
+import type { Api } from "../context.ts";
+import { resolveRef } from "../resolve-ref.ts";
+
+export function addForgetRoutes(api: Api, requireRole: RequireRole): void {
+  api.get("/v1/namespaces/:name/forget", requireRole("read"), async (context) => {
+    const ref = await resolveRef(context, context.req.param("name"));
+    return context.json<ForgetPlan>(await planForget(context.var, ref));
+  });
+
+  api.post("/v1/namespaces/:name/forget", requireRole("apply"), async (context) => {
+    const ref = await resolveRef(context, context.req.param("name"));
+    const by = context.var.caller.name;
+    return context.json<ForgetPlan>(await forgetNamespace(context.var, ref, by));
+  });
+}

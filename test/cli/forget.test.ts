@@ -1,0 +1,97 @@
+/** `shardctl forget` against a scripted reconciler: what is asked, what is shown, how it ends. */
+import { afterEach, describe, expect, it } from "vitest";
+
+import { EXIT } from "../../src/cli/exit-codes.ts";
+import type { ForgetPlan } from "../../src/model/forget.ts";
+import { environmentFor, temporaryProject } from "./support/project.ts";
+import { runInProcess } from "./support/run-cli.ts";
+import {
+  type Answer,
+  problem,
+  type ScriptedServer,
+  startScriptedServer,
+} from "./support/scripted-server.ts";
+import { reconciler } from "./support/scripts.ts";
+
+const PLAN: ForgetPlan = {
+  name: "orders",
+  object: "OLD_ORDERS",
+  environments: ["production"],
+  declaredIn: [],
+  epoch: 5,
+  members: 8,
+  run: null,
+  isKnown: true,
+  obstacles: [],
+};
+
+let server: ScriptedServer | undefined;
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+});
+
+async function run(argv: readonly string[], plan: ForgetPlan, forgotten?: Answer) {
+  server = await startScriptedServer(
+    reconciler({
+      first: ({ method, path }) => {
+        if (!path.includes("/forget")) return undefined;
+        return method === "GET"
+          ? { status: 200, json: plan }
+          : (forgotten ?? { status: 200, json: plan });
+      },
+    }),
+  );
+  await using project = await temporaryProject();
+  const ended = await runInProcess(["forget", ...argv], {
+    cwd: project.path,
+    env: environmentFor(server.endpoint),
+  });
+  return { ...ended, requests: server.requests.map(({ method, path }) => `${method} ${path}`) };
+}
+
+describe("shardctl forget", () => {
+  it("shows what would be forgotten, and forgets nothing without a yes", async () => {
+    const { exitCode, stdout, stderr, requests } = await run(["orders"], PLAN);
+    expect(exitCode).toBe(EXIT.error);
+    // The server knows the binding: what a manifest of this name declares is not what is meant.
+    expect(requests).toEqual(["GET /v1/namespaces/orders/forget"]);
+    expect(stdout).toContain("it was seen at epoch 5 on 8 members");
+    expect(stderr).toContain("Nothing was forgotten: there is no terminal");
+  });
+
+  it("forgets exactly what it has shown", async () => {
+    const argv = ["orders", "--auto-approve", "--object", "OLD_ORDERS", "--json"];
+    const { exitCode, stdout, requests } = await run(argv, PLAN);
+    expect(exitCode).toBe(EXIT.done);
+    expect(requests).toEqual([
+      "GET /v1/namespaces/orders/forget?object=OLD_ORDERS",
+      "POST /v1/namespaces/orders/forget?object=OLD_ORDERS",
+    ]);
+    expect(JSON.parse(stdout)).toEqual({ forgotten: PLAN });
+  });
+
+  it("names every obstacle, and asks for nothing then", async () => {
+    const obstacles = ["'orders' in ORDERS has rows: forget it when its rows are deleted"];
+    const { exitCode, stderr, requests } = await run(["orders", "--auto-approve"], {
+      ...PLAN,
+      obstacles,
+    });
+    expect(exitCode).toBe(EXIT.blocked);
+    expect(stderr).toContain("has rows");
+    expect(requests).toHaveLength(1);
+  });
+
+  it("says what blocks it by the time it is asked, and of a name that nobody knows", async () => {
+    const late = problem("blocked", 409, "Nothing was forgotten: run run-7 changes 'orders'.");
+    const refused = await run(["orders", "--auto-approve"], PLAN, late);
+    expect(refused.exitCode).toBe(EXIT.blocked);
+    expect(refused.stderr).toContain("run run-7");
+    expect(refused.stderr).toContain("Look again: shardctl forget orders");
+    expect(refused.stderr).not.toContain("--override");
+    await server?.close();
+    const unknown = await run(["orders"], { ...PLAN, isKnown: false });
+    expect(unknown.exitCode).toBe(EXIT.error);
+    expect(unknown.stderr).toContain("Nothing is remembered of 'orders'");
+  });
+});

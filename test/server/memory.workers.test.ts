@@ -1,0 +1,262 @@
+/**
+ * The Worker's memory of namespaces, on the real runtime: it keeps what is or was sharded, and
+ * nothing else, and `forget` takes that away.
+ */
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+
+import type { NamespaceList } from "../../src/model/api.ts";
+import type { EventList } from "../../src/model/event.ts";
+import type { ForgetPlan } from "../../src/model/forget.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import {
+  applyPlan,
+  call,
+  controlsOf,
+  coordinatorStub,
+  desired,
+  followRun,
+  makePlan,
+  refusal,
+  spec,
+} from "../support/control-api.ts";
+import { journal, thrownBy } from "../support/control-worker.ts";
+
+/** The engine's own objects: one that was only asked is at epoch 0, without a row. */
+const real = (name: string) => spec(name, { object: "REAL", shardKey: "data.country" });
+
+async function namesIn(environment: string): Promise<string[]> {
+  const { body } = await call<NamespaceList>("GET", `/v1/namespaces?environment=${environment}`);
+  return body.namespaces.map((one) => (one.kind === "live" ? one.namespace.name : one.name));
+}
+
+function sqlOf<Value>(use: (sql: SqlStorage) => Value): Promise<Value> {
+  return runInDurableObject(coordinatorStub(), (_instance, state) => use(state.storage.sql));
+}
+
+/** As an earlier version has left it. */
+async function remember(environment: string, name: string, object: string): Promise<void> {
+  await sqlOf((sql) =>
+    sql.exec("INSERT INTO namespaces VALUES (?, ?, ?)", environment, name, object),
+  );
+}
+
+async function sharded(environment: string, name: string): Promise<void> {
+  const run = await followRun((await applyPlan(await makePlan(environment, [spec(name)]))).id);
+  expect(run.state).toBe("succeeded");
+}
+
+/** Unsharded, and without a row. */
+async function emptied(name: string): Promise<void> {
+  await controlsOf(name).edit({ epoch: 7, layout: unshardedLayout(name, 1), rows: [] });
+}
+
+async function reconcile(environment: string): Promise<void> {
+  await sqlOf((sql) => sql.exec("UPDATE reconciledNames SET dueAt = 0"));
+  await call("POST", `/v1/reconcile?environment=${environment}&wait=20`);
+}
+
+/** The environment follows what was applied last, which declares another namespace. */
+async function undeclare(environment: string): Promise<void> {
+  await sharded(environment, `${environment}-other`);
+  await reconcile(environment);
+}
+
+function planForget(name: string, object = "ORDERS") {
+  return call<ForgetPlan>("GET", `/v1/namespaces/${name}/forget?object=${object}`, {
+    token: "read-token",
+  });
+}
+
+function forget<Body = ForgetPlan>(name: string, object = "ORDERS", token = "apply-token") {
+  return call<Body>("POST", `/v1/namespaces/${name}/forget?object=${object}`, { token });
+}
+
+describe("a plan", () => {
+  it("remembers no name that was only made up", async () => {
+    const made = Array.from({ length: 200 }, (_, index) => real(`m1-${index}`));
+    await makePlan("memory-1", made);
+    expect(await namesIn("memory-1")).toEqual([]);
+    const asked = journal.length;
+    const next = await makePlan("memory-1", [real("m1-orders")]);
+    expect(next.notices).toEqual([]);
+    // The next plan asks none of them.
+    expect(new Set(journal.slice(asked).map((sent) => sent.split(" ")[1]))).toEqual(
+      new Set(["m1-orders"]),
+    );
+    await reconcile("memory-1");
+    expect(
+      await sqlOf((sql) => sql.exec("SELECT * FROM registries WHERE name LIKE 'm1-%'").toArray()),
+    ).toEqual([]);
+  });
+
+  it("remembers what is sharded, whoever has sharded it, and what was", async () => {
+    await controlsOf("m2-hand").edit({ epoch: 3 });
+    await makePlan("memory-2", [spec("m2-hand")]);
+    await emptied("m2-hand");
+    const { notices } = await makePlan("memory-2", []);
+    expect(notices).toMatchObject([{ kind: "unmanaged", namespace: "m2-hand" }]);
+    expect(await namesIn("memory-2")).toEqual(["m2-hand"]);
+  });
+
+  it("forgets the names that an earlier version has remembered for nothing", async () => {
+    for (const name of ["m3-typo", "m3-other"]) await remember("memory-3", name, "REAL");
+    const { notices } = await makePlan("memory-3", [real("m3-orders")]);
+    expect(notices).toEqual([]);
+    expect(await namesIn("memory-3")).toEqual([]);
+  });
+
+  it("keeps a name that could not be read: silence proves nothing", async () => {
+    await remember("memory-4", "m4-silent", "REAL");
+    thrownBy.set("m4-silent", "the object fell over");
+    const { notices } = await makePlan("memory-4", [real("m4-orders")]);
+    thrownBy.delete("m4-silent");
+    expect(notices).toMatchObject([{ kind: "unmanaged", namespace: "m4-silent" }]);
+    expect(await namesIn("memory-4")).toEqual(["m4-silent"]);
+  });
+
+  it("of what is only proposed remembers and forgets nothing", async () => {
+    await remember("memory-5", "m5-typo", "REAL");
+    await call<Plan>("POST", "/v1/plans", {
+      body: { desired: desired("memory-5", [spec("m5-orders")]), isProposal: true },
+    });
+    const names = await sqlOf((sql) =>
+      sql.exec("SELECT name FROM namespaces WHERE environment = 'memory-5'").toArray(),
+    );
+    expect(names).toEqual([{ name: "m5-typo" }]);
+  });
+});
+
+describe("a run", () => {
+  it("has its namespaces remembered from its start, before any of them is sharded", async () => {
+    await controlsOf("m6-orders").edit({ epoch: 0 });
+    await controlsOf("m6-orders").setPace(1_000_000);
+    const run = await applyPlan(await makePlan("memory-6", [spec("m6-orders")]));
+    expect(await namesIn("memory-6")).toEqual(["m6-orders"]);
+    await call("POST", `/v1/runs/${run.id}/cancel`, { body: {} });
+    await followRun(run.id);
+  });
+});
+
+describe("a tick", () => {
+  it("lists what a manifest declares, and drops a name that none declares any more", async () => {
+    await sharded("memory-7", "m7-orders");
+    const typo = spec("m7-ordres", { object: "REAL", strategy: "none", shardKey: null, count: 1 });
+    const both = await makePlan("memory-7", [spec("m7-orders", { count: 3 }), typo]);
+    await followRun((await applyPlan(both)).id);
+    await reconcile("memory-7");
+    expect(await namesIn("memory-7")).toEqual(["m7-orders", "m7-ordres"]);
+    const one = await makePlan("memory-7", [spec("m7-orders", { count: 2 })]);
+    expect(one.notices).toEqual([]);
+    await followRun((await applyPlan(one)).id);
+    await reconcile("memory-7");
+    expect(await namesIn("memory-7")).toEqual(["m7-orders"]);
+    const left = await sqlOf((sql) =>
+      sql.exec("SELECT name FROM reconciledNames WHERE environment = 'memory-7'").toArray(),
+    );
+    expect(left).toEqual([{ name: "m7-orders" }]);
+  });
+});
+
+describe("forget", () => {
+  it("is refused while the namespace is sharded, has rows, is declared, or cannot be read", async () => {
+    await sharded("memory-8", "m8-orders");
+    await reconcile("memory-8");
+    const declared = await planForget("m8-orders");
+    expect(declared.body.obstacles).toMatchObject([
+      expect.stringContaining("a manifest declares 'm8-orders' in memory-8"),
+      expect.stringContaining("is sharded: unshard it first"),
+    ]);
+    await undeclare("memory-8");
+    expect((await planForget("m8-orders")).body.obstacles).toHaveLength(1);
+    await emptied("m8-orders");
+    await controlsOf("m8-orders").edit({ rows: [{ keys: { id: "a" }, rows: 1 }] });
+    expect((await planForget("m8-orders")).body.obstacles).toMatchObject([
+      expect.stringContaining("has rows"),
+    ]);
+    await emptied("m8-orders");
+    await controlsOf("m8-orders").breakCalls({ kind: "unreachable", message: "" }, 1);
+    const refused = await forget<{ kind: string; detail: string }>("m8-orders");
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("could not be read") },
+    });
+    expect(await namesIn("memory-8")).toContain("m8-orders");
+  });
+
+  it("is refused while a root is behind an epoch that was seen, and while a run is about it", async () => {
+    await sharded("memory-9", "m9-orders");
+    await undeclare("memory-9");
+    // Seen at epoch 2; the root has lost its storage.
+    await controlsOf("m9-orders").edit({
+      epoch: 0,
+      layout: unshardedLayout("m9-orders", 0),
+      rows: [],
+    });
+    expect((await planForget("m9-orders")).body.obstacles).toMatchObject([
+      expect.stringContaining("shardctl repair m9-orders"),
+    ]);
+    await controlsOf("m9-run").setPace(1_000_000);
+    const run = await applyPlan(await makePlan("memory-9b", [spec("m9-run")]));
+    const { obstacles } = (await planForget("m9-run")).body;
+    expect(obstacles).toContainEqual(expect.stringContaining(`run ${run.id} changes 'm9-run'`));
+    await call("POST", `/v1/runs/${run.id}/cancel`, { body: {} });
+    await followRun(run.id);
+  });
+
+  it("forgets it everywhere, tells the history, and is done once however often it is asked", async () => {
+    await sharded("memory-10", "m10-orders");
+    await makePlan("memory-10b", [spec("m10-orders")]);
+    await undeclare("memory-10");
+    await emptied("m10-orders");
+    const plan = (await planForget("m10-orders")).body;
+    expect(plan).toMatchObject({
+      isKnown: true,
+      environments: ["memory-10", "memory-10b"],
+      epoch: 2,
+      members: 2,
+      obstacles: [],
+    });
+    expect(
+      await refusal("POST", "/v1/namespaces/m10-orders/forget", { token: "plan-token" }),
+    ).toMatchObject({ status: 403 });
+    expect((await forget("m10-orders")).body).toEqual(plan);
+    expect((await forget("m10-orders")).body).toMatchObject({ isKnown: false });
+    for (const environment of ["memory-10", "memory-10b"]) {
+      const { body } = await call<EventList>(
+        "GET",
+        `/v1/events?environment=${environment}&kind=forget`,
+      );
+      expect(body.events).toMatchObject([
+        {
+          namespace: "m10-orders",
+          actor: "ci",
+          summary: "what was remembered of it in ORDERS was forgotten: last seen at epoch 2",
+        },
+      ]);
+      expect(await namesIn(environment)).not.toContain("m10-orders");
+    }
+    const next = await makePlan("memory-10", [spec("memory-10-other", { count: 3 })]);
+    expect(next.notices).toEqual([]);
+    await reconcile("memory-10");
+    for (const table of ["namespaces", "registries", "reconciledNames", "sights", "listedNames"]) {
+      const left = await sqlOf((sql) =>
+        sql.exec(`SELECT name FROM ${table} WHERE name = 'm10-orders'`).toArray(),
+      );
+      expect(left, table).toEqual([]);
+    }
+  });
+
+  it("forgets what is behind a binding that the Worker no longer has", async () => {
+    await remember("memory-11", "m11-orders", "OLD_ORDERS");
+    expect((await planForget("m11-orders", "OLD_ORDERS")).body.obstacles).toEqual([]);
+    expect((await forget("m11-orders", "OLD_ORDERS")).status).toBe(200);
+    expect(await namesIn("memory-11")).toEqual([]);
+  });
+
+  it("knows nothing of a name that nobody remembers", async () => {
+    expect(await refusal("GET", "/v1/namespaces/m12-none/forget")).toMatchObject({ status: 404 });
+    expect((await planForget("m12-none")).body).toMatchObject({ isKnown: false, obstacles: [] });
+  });
+});
