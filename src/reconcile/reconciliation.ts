@@ -157,6 +157,8 @@ export class Reconciliation implements ReconcileCalls {
   /** The storage was changed under it: what is kept in memory is read anew. */
   reload(): void {
     this.#stores.clear();
+    // States that were imported may follow policies that nobody here knows to be applied.
+    this.#parts.policies.recheck();
     this.#parts.arm();
   }
 

@@ -116,6 +116,13 @@ export class PolicyStore {
     );
   }
 
+  /** Has every followed policy compared with the applied ones, as after an import of states. */
+  recheck(): void {
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO changedPolicies SELECT environment, name FROM reconciledNames WHERE specDigest IS NOT NULL",
+    );
+  }
+
   /** Namespaces whose policy was applied since they were taken from here; sorted. */
   changed(environment: string): string[] {
     return this.#sql

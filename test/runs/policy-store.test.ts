@@ -68,6 +68,8 @@ describe("applied policies", () => {
     sql.exec("INSERT INTO reconciledNames VALUES ('production', 'stray', NULL, ?)", "{}");
     const store = new PolicyStore(sql);
     expect(store.list("production")).toEqual([["orders", policy({ selfHeal: "apply" }), 0]]);
+    store.recheck();
+    expect(store.changed("production")).toEqual(["orders"]);
     // Once: what is followed later was reviewed, or is not applied.
     sql.exec("INSERT INTO reconciledNames VALUES ('production', 'later', 'd', ?)", state);
     expect(new PolicyStore(sql).read("production", "later")).toBeNull();
