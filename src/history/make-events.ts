@@ -10,8 +10,10 @@ import { formatQuantity } from "../model/figures.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
+import type { PolicyChange } from "../model/policy.ts";
 import type { RepairOutcome } from "../model/repair.ts";
 import type { Release, Review } from "../model/review.ts";
+import { describePolicyChange } from "../render/policy-words.ts";
 import { describeSummary, summarizePlan } from "../render/plan-summary.ts";
 import { countActions } from "../render/run-text.ts";
 
@@ -128,12 +130,27 @@ export function runEvents(run: Run, before: Run | null, now: number): NewEvent[]
   return [...started, ...operations, ended];
 }
 
+/** One event for each policy that holds from now on. */
+export function policyEvents(
+  changes: readonly PolicyChange[],
+  about: Omit<AboutRun, "run"> & Partial<AboutRun>,
+): NewEvent[] {
+  return changes.map((change) =>
+    makeEvent({
+      ...about,
+      kind: "policy",
+      namespace: change.namespace,
+      summary: `the policy has changed: ${describePolicyChange(change)}`,
+    }),
+  );
+}
+
 type AboutRun = Pick<
   NewEvent,
   "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run"
 >;
 
-function aboutRun(
+export function aboutRun(
   { id, environment, requestedBy, origin, fingerprint }: Run,
   now: number,
 ): AboutRun {
@@ -150,7 +167,8 @@ function aboutRun(
 
 function describeStart({ actions, overrides }: Run): string {
   const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
-  return `the run started: ${formatQuantity(actions.length, "change")}${guards}`;
+  const what = actions.length === 0 ? "no rows to move" : formatQuantity(actions.length, "change");
+  return `the run started: ${what}${guards}`;
 }
 
 function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {

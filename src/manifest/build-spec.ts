@@ -87,7 +87,8 @@ export function buildSpec(
   };
 }
 
-function buildPolicy(policy: RawPolicy): Policy {
+/** Fills in the defaults. */
+export function buildPolicy(policy: RawPolicy): Policy {
   return {
     maxSkew: policy.maxSkew ?? DEFAULT_POLICY.maxSkew,
     selfHeal: policy.selfHeal ?? DEFAULT_POLICY.selfHeal,

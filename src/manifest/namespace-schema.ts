@@ -167,7 +167,7 @@ const specShape = {
     }),
 };
 
-const policySchema = z
+export const policySchema = z
   .strictObject(optionalFields(policyShape), { error: "must be a map of policy options" })
   .meta({ description: "What changes of this namespace must respect." });
 

@@ -15,6 +15,7 @@ export const EVENT_KINDS = [
   "repair", // a namespace was repaired
   "forget", // what was remembered of a namespace was forgotten
   "import", // the Worker's own state was imported
+  "policy", // another policy of a namespace holds
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

@@ -3,6 +3,8 @@
  * decimal units, independent of the machine's locale.
  */
 
+import type { Window } from "./spec.ts";
+
 /** An integer with thousands separators: 1204332 → "1,204,332". */
 export function formatCount(count: number): string {
   return Math.round(count)
@@ -37,4 +39,11 @@ export function formatShare(part: number, whole: number): string {
 /** "1 row", "2 rows", "1,204 rows". */
 export function formatQuantity(count: number, singular: string, plural = `${singular}s`): string {
   return `${formatCount(count)} ${count === 1 ? singular : plural}`;
+}
+
+/** `"0 2 * * 1-5" for 2h Europe/Berlin`. */
+export function formatWindow({ start, durationMs, timezone }: Window): string {
+  const minutes = Math.round(durationMs / 60_000);
+  const length = minutes % 60 === 0 ? `${minutes / 60}h` : `${minutes}m`;
+  return `"${start}" for ${length} ${timezone}`;
 }

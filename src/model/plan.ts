@@ -4,6 +4,7 @@
  */
 import type { Layout, Strategy } from "./layout/layout.ts";
 import type { OperationKind, OperationPolicy } from "./operation.ts";
+import type { PolicyChange } from "./policy.ts";
 import type { SourcePosition } from "./spec.ts";
 
 export const PLAN_VERSION = 1;
@@ -96,7 +97,7 @@ export interface InSync {
 /**
  * Something worth a line that neither changes nor blocks: unmanaged namespaces, tables that stay
  * behind, a rebalance that cannot reach the policy, an unhealthy member of a namespace that does
- * not change.
+ * not change, a policy that is looser than the owner's floors.
  */
 export interface Notice {
   readonly kind:
@@ -105,7 +106,8 @@ export interface Notice {
     | "skewRemains"
     | "largeKey"
     | "estimate"
-    | "unhealthy";
+    | "unhealthy"
+    | "floors";
   readonly namespace: string;
   readonly message: string;
 }
@@ -116,12 +118,26 @@ export interface Plan {
   readonly commit: string | null;
   /** Sorted in the order of execution: dependencies first, then by name. */
   readonly changes: readonly Change[];
+  /**
+   * Policies that are to hold from the apply on, sorted by namespace. They move no row. Absent when
+   * there are none.
+   */
+  readonly policies?: readonly PolicyChange[];
   readonly inSync: readonly InSync[];
   readonly blocks: readonly Block[];
   readonly notices: readonly Notice[];
   /**
-   * SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes, and of the
-   * guards against it that are no matter of the moment. No times, counts or durations in it.
+   * SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes, of the policies
+   * that change, and of the guards against it that are no matter of the moment. No times, counts or
+   * durations in it.
    */
   readonly fingerprint: string;
+}
+
+/** True for a plan that an apply would do nothing for. */
+export function isEmptyPlan({
+  changes,
+  policies = [],
+}: Pick<Plan, "changes" | "policies">): boolean {
+  return changes.length === 0 && policies.length === 0;
 }

@@ -28,6 +28,11 @@ export interface Policy {
   readonly onMissingKey: "reject" | "allow";
   /** Times in which changes may start; empty means always. */
   readonly windows: readonly Window[];
+  /**
+   * More lists, of each of which a window must be open as well: of the owner, or of the policy that
+   * another one is about to replace. No manifest has them.
+   */
+  readonly within?: readonly (readonly Window[])[];
   /** Most rows that one action may move; null means no limit. */
   readonly budgetRows: number | null;
   /** Throttle of the copy, rows per second; null means none. */

@@ -6,7 +6,7 @@ import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import { isAnyWindowOpen } from "../runs/windows.ts";
+import { areWindowsOpen } from "../runs/windows.ts";
 
 /** The calls about pauses. */
 export interface PauseCalls {
@@ -70,9 +70,7 @@ export class Pauses implements PauseCalls {
     if (paused !== null)
       return `everything is paused by ${paused.by} (${paused.reason}). \`shardctl resume --all\` resumes it.`;
     const specs = environments().map((environment) => specOf(environment, ref));
-    const isHeld = specs.some(
-      (spec) => spec !== null && !isAnyWindowOpen(spec.policy.windows, Date.now()),
-    );
+    const isHeld = specs.some((spec) => spec !== null && !areWindowsOpen(spec.policy, Date.now()));
     return isHeld
       ? "no window of its policy.windows is open. It resumes by itself in the next one; to resume it earlier, merge other windows."
       : null;

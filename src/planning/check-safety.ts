@@ -17,12 +17,18 @@
  * `plan-namespace.ts` reports them.
  */
 import { compareText } from "../model/compare-text.ts";
-import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatQuantity,
+  formatShare,
+  formatWindow,
+} from "../model/figures.ts";
 import type { LiveNamespace } from "../model/live.ts";
 import type { OperationPolicy } from "../model/operation.ts";
 import { type Block, type Change, GUARDS, type Guard, type Plan } from "../model/plan.ts";
 import { toleratedSkew } from "../model/layout/skew.ts";
-import type { NamespaceSpec } from "../model/spec.ts";
+import type { NamespaceSpec, Policy } from "../model/spec.ts";
 
 /** Storage of one Durable Object. Source: Cloudflare's limits of SQLite-backed objects. */
 const OBJECT_BYTES_MAX = 10_000_000_000;
@@ -83,7 +89,10 @@ export function blockOf(guard: Guard, namespace: string | null, message: string)
 
 interface ChangeUnderGuard {
   readonly change: Change;
+  /** With the policy that the guards judge by. */
   readonly spec: NamespaceSpec;
+  /** The policy of the manifest, where the guards judge by a stricter one. */
+  readonly declared?: Policy;
   readonly live: LiveNamespace;
   /** False outside the spec's windows. */
   readonly windowOpen: boolean;
@@ -143,12 +152,7 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
     ["skew", skewMessage(guarded)],
     ["budget", budgetMessage(guarded)],
     ["window", windowMessage(guarded)],
-    [
-      "suspend",
-      guarded.spec.policy.suspend
-        ? "policy.suspend is true: set it to false, or apply with --override suspend"
-        : null,
-    ],
+    ["suspend", suspendMessage(guarded)],
   ];
   return found.flatMap(([guard, message]) =>
     message === null ? [] : [blockOf(guard, change.namespace, message)],
@@ -169,20 +173,37 @@ function tooLargeMessage(live: LiveNamespace): string | null {
   return `${formatBytes(bytes)} would lie in one object, which holds ${formatBytes(OBJECT_BYTES_MAX)}: keep the namespace sharded, or delete rows first`;
 }
 
-function missingKeyMessage({ change, spec }: ChangeUnderGuard): string | null {
+function suspendMessage(guarded: ChangeUnderGuard): string | null {
+  if (!guarded.spec.policy.suspend) return null;
+  return `policy.suspend is true${notYet(guarded, "suspend", "false")}: set it to false, or apply with --override suspend`;
+}
+
+/** Says that the manifest has another value, which does not hold. */
+function notYet(
+  { spec, declared = spec.policy }: ChangeUnderGuard,
+  field: "maxSkew" | "suspend" | "onMissingKey" | "budgetRows",
+  said: string,
+): string {
+  if (declared[field] === spec.policy[field]) return "";
+  return ` (the manifest's ${said} does not hold for this plan)`;
+}
+
+function missingKeyMessage(guarded: ChangeUnderGuard): string | null {
+  const { change, spec } = guarded;
   const concerned = change.kind === "shard" || change.kind === "rekey";
   if (!concerned || change.missingKeys === 0 || spec.policy.onMissingKey === "allow") return null;
   return (
     `${formatShare(change.missingKeys, change.rowsTotal)} of the rows (${formatCount(change.missingKeys)}) have no ${spec.shardKey}; ` +
-    "policy.onMissingKey is reject: give them a key, set it to allow, or apply with --override missingKey"
+    `policy.onMissingKey is reject${notYet(guarded, "onMissingKey", "allow")}: give them a key, set it to allow, or apply with --override missingKey`
   );
 }
 
-function skewMessage({ change, spec }: ChangeUnderGuard): string | null {
+function skewMessage(guarded: ChangeUnderGuard): string | null {
+  const { change, spec, declared = spec.policy } = guarded;
   if (change.kind === "unshard" || !isSkewed(change, spec.policy.maxSkew)) return null;
   if (change.kind === "rebalance" && change.skewAfter <= change.skewBefore) return null;
   return (
-    `skew ${change.skewAfter.toFixed(2)} after the change is above policy.maxSkew ${spec.policy.maxSkew}: ` +
+    `skew ${change.skewAfter.toFixed(2)} after the change is above policy.maxSkew ${spec.policy.maxSkew}${notYet(guarded, "maxSkew", String(declared.maxSkew))}: ` +
     "raise policy.maxSkew, choose another key, or apply with --override skew"
   );
 }
@@ -198,21 +219,22 @@ export function isSkewed(
   return change.skewAfter > toleratedSkew(maxSkew, change.rowsTotal, change.to.members.length);
 }
 
-function budgetMessage({ change, spec }: ChangeUnderGuard): string | null {
+function budgetMessage(guarded: ChangeUnderGuard): string | null {
+  const { change, spec, declared = spec.policy } = guarded;
+  const said = declared.budgetRows === null ? "no limit" : formatCount(declared.budgetRows);
   const limit = spec.policy.budgetRows;
   if (limit === null || change.rowsMoved <= limit) return null;
   return (
-    `${formatQuantity(change.rowsMoved, "row")} would move, policy.budget.rows is ${formatCount(limit)}: ` +
+    `${formatQuantity(change.rowsMoved, "row")} would move, policy.budget.rows is ${formatCount(limit)}${notYet(guarded, "budgetRows", said)}: ` +
     "raise the budget, or apply with --override budget"
   );
 }
 
 function windowMessage({ spec, windowOpen }: ChangeUnderGuard): string | null {
   if (windowOpen) return null;
-  const windows = spec.policy.windows.map(
-    (window) => `"${window.start}" for ${formatDuration(window.durationMs)} ${window.timezone}`,
-  );
-  return `outside policy.windows (${windows.join("; ")}): apply inside a window, or with --override window`;
+  const { windows, within = [] } = spec.policy;
+  const lists = [windows, ...within].map((list) => list.map(formatWindow).join("; "));
+  return `outside policy.windows (${lists.join(" and ")}): apply inside a window, or with --override window`;
 }
 
 /** The guards that concern a plan as a whole. */
@@ -241,9 +263,4 @@ export function checkWhole({ changes, managed, unmanaged }: WholePlan): Block[] 
       `${what}, the limit for one plan is ${BULK_SHARE_MAX * 100} %: change fewer at a time, or apply with --override bulkChange`,
     ),
   ];
-}
-
-function formatDuration(durationMs: number): string {
-  const minutes = Math.round(durationMs / 60_000);
-  return minutes % 60 === 0 ? `${minutes / 60}h` : `${minutes}m`;
 }

@@ -6,6 +6,7 @@ import { compareKeys } from "../model/layout/key.ts";
 import { formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { Distribution, LiveNamespace } from "../model/live.ts";
 import type { Change, Notice } from "../model/plan.ts";
+import { loosenedFields, manifestField, type PolicyFloors } from "../model/policy.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { isSkewed, unhealthyMessage } from "./check-safety.ts";
 import { liveSkew } from "./decide-change.ts";
@@ -54,6 +55,20 @@ export function remainingSkewNotice(spec: NamespaceSpec, live: LiveNamespace): N
     namespace: spec.name,
     message: `skew ${liveSkew(live).toFixed(2)} is above policy.maxSkew ${spec.policy.maxSkew}, but a rebalance would not help: ${why}, or raise policy.maxSkew`,
   };
+}
+
+/** The manifest may only be stricter than the owner. */
+export function floorsNotice({ name, policy }: NamespaceSpec, floors: PolicyFloors): Notice[] {
+  const loosened = loosenedFields(policy, floors);
+  if (loosened.length === 0) return [];
+  const what = loosened.map((field) => `policy.${manifestField(field)}`).join(", ");
+  return [
+    {
+      kind: "floors",
+      namespace: name,
+      message: `${what} ${loosened.length === 1 ? "is" : "are"} looser than the guards of this Worker, which hold`,
+    },
+  ];
 }
 
 function staysBehindMessage(live: LiveNamespace): string | null {

@@ -109,6 +109,7 @@ async function start(
       fingerprint,
       overrides,
       requestedBy,
+      actor: WORKER_NAME,
       origin,
       needsReview: true,
     });

@@ -8,6 +8,7 @@ import { assertNever } from "../model/result.ts";
 import type { DesiredState, SourcePosition } from "../model/spec.ts";
 import { renderPlanMarkdown } from "../render/plan-markdown.ts";
 import { describeSummary, summarizePlan } from "../render/plan-summary.ts";
+import { describePolicyChange } from "../render/policy-words.ts";
 import { printable, shorten } from "../render/printable.ts";
 import { listProblems, type ManifestProblem } from "./plan-comment.ts";
 
@@ -91,6 +92,14 @@ function checkOfPlan(plan: Plan, desired: DesiredState): RenderedCheck {
     title: shorten(`${describeSummary(summarizePlan(plan))}${blocked}`, TITLE_LENGTH_MAX),
     summary: renderPlanMarkdown(plan),
     annotations: [
+      ...(plan.policies ?? []).map((change) =>
+        markAt(
+          change.source,
+          change.fields.some(({ loosens }) => loosens) ? "warning" : "notice",
+          "Policy change",
+          `'${change.namespace}': ${describePolicyChange(change)}`,
+        ),
+      ),
       ...plan.blocks.flatMap((block: Block) =>
         markIf(at(block.namespace), "failure", `Blocked: ${block.guard}`, block.message),
       ),

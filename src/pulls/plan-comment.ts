@@ -9,13 +9,13 @@
 import type { Applies } from "../github/settings.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatCount } from "../model/figures.ts";
-import type { Guard, Plan } from "../model/plan.ts";
+import { type Guard, isEmptyPlan, type Plan } from "../model/plan.ts";
 import { assertNever } from "../model/result.ts";
 import { describeChange } from "../render/describe.ts";
 import { codeMarkdown, escapeMarkdown } from "../render/escape-markdown.ts";
 import { clipText, fitItems } from "../render/fit-items.ts";
 import { describeOperation } from "../render/operation-line.ts";
-import { MARKDOWN_LENGTH_MAX, renderPlanMarkdown } from "../render/plan-markdown.ts";
+import { MARKDOWN_LENGTH_MAX, policySection, renderPlanMarkdown } from "../render/plan-markdown.ts";
 import { summarizeRun } from "../render/run-text.ts";
 import { shorten } from "../render/printable.ts";
 import { formatDuration, formatMoment } from "../render/time.ts";
@@ -65,6 +65,7 @@ const LIST_LENGTH_MAX = 20_000;
 /** Room for heading, footer and what each state adds around a plan. */
 const FRAME_LENGTH_MAX = 4000;
 const RUN_TABLE_LENGTH_MAX = 24_000;
+const POLICIES_LENGTH_MAX = 8_000;
 
 /** The comment as Markdown, fewer than 60,000 characters. */
 export function renderComment(state: CommentState, context: CommentContext): string {
@@ -120,7 +121,7 @@ function afterPlan(plan: Plan, { environment, applies }: CommentContext): string
   const hard = plan.blocks.filter(({ overridable }) => !overridable);
   if (hard.length > 0)
     return `Merging applies nothing to ${where} as long as a guard that cannot be overridden blocks the plan.`;
-  if (plan.changes.length === 0) return `Merging changes nothing in ${where}.`;
+  if (isEmptyPlan(plan)) return `Merging changes nothing in ${where}.`;
   if (plan.blocks.length > 0) {
     return `Merging applies nothing to ${where} as long as a guard blocks the plan. Resolve it, or release exactly this plan after the merge:\n\n${releaseCommand(plan)}`;
   }
@@ -145,10 +146,9 @@ function explainStale({
     reviewed === null
       ? "**Merged, but not applied: no plan was shown in this pull request.**"
       : `**Merged, but not applied: live has changed since plan ${codeMarkdown(reviewed.slice(0, SHA_DIGITS))} was reviewed.**`;
-  const next =
-    plan.changes.length === 0
-      ? "There is nothing left to do."
-      : `This is the current plan. Anyone with write access to this repository can release it by commenting:\n\n${releaseCommand(plan)}`;
+  const next = isEmptyPlan(plan)
+    ? "There is nothing left to do."
+    : `This is the current plan. Anyone with write access to this repository can release it by commenting:\n\n${releaseCommand(plan)}`;
   return [why, ...(lines === "" ? [] : [lines]), next];
 }
 
@@ -194,10 +194,12 @@ function describeRun(plan: Plan, run: Run, now: number): string[] {
   });
   const overrides =
     run.overrides.length === 0 ? [] : [`Guards overridden: ${run.overrides.join(", ")}.`];
+  const policies = policySection(plan, POLICIES_LENGTH_MAX);
   const open = run.state === "failed" || run.state === "cancelled" ? [whatNow(run)] : [];
   return [
     `**${title} ${summarizeRun(run)}**`,
     ...(rows === "" ? [] : [`| Namespace | Change | State | |\n|---|---|---|---|\n${rows}`]),
+    ...(policies === "" ? [] : [policies]),
     ...open,
     ...overrides,
     `Run ${codeMarkdown(run.id)} of plan ${codeMarkdown(run.fingerprint.slice(0, 12))}, asked for by ${escapeMarkdown(run.requestedBy)}, ${took}.`,

@@ -1,11 +1,12 @@
 /**
  * A pull request after its merge: is what it has shown still what would be done?
  *
- * | each reviewed change is now            | then                                                               |
+ * | each reviewed change or policy is now  | then                                                               |
  * |----------------------------------------|--------------------------------------------------------------------|
  * | in sync                                | nothing is left to say: forgotten                                  |
  * | not known: a block stands in its place | looked at again later: what is hidden may still be to do           |
  * | pending, exactly and as much as shown  | the tick or the workflow applies it: looked at again later         |
+ * | something could not be read            | looked at again later: such a plan has no fingerprint to release   |
  * | pending otherwise, or was never shown  | the current plan is posted, says what moved, and can be released   |
  *
  * A plan that is posted here does not count as reviewed. While a run has the environment nothing is
@@ -13,12 +14,13 @@
  */
 import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
+import type { PolicyChange } from "../model/policy.ts";
 import { success } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
 import { explainMoved, type ShownFigures } from "../model/count-moved.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
-import { makePlan } from "../runs/make-plan.ts";
+import { lookAtPlan, type SeenPlan } from "../runs/make-plan.ts";
 import { postComment } from "./post-state.ts";
 import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
 import type { PostedPull } from "./pulls-store.ts";
@@ -49,7 +51,8 @@ export async function postMerged(
   const own = await findOwn(parts, pull, current.value.desired, reviewed);
   if (!own.ok) return own;
   const left = plan.changes.filter(({ namespace }) => own.value.has(namespace));
-  if (left.length === 0) {
+  const policies = (plan.policies ?? []).filter(({ namespace }) => own.value.has(namespace));
+  if (left.length + policies.length === 0) {
     if (hidesSome(plan, own.value)) return success(waitFor(parts, posted));
     pulls.forget(pull.number);
     return success("settled");
@@ -57,7 +60,10 @@ export async function postMerged(
   const shown = review === null ? null : reviewsStore.figures({ ...review, environment });
   const isAsShown =
     reviewed !== null &&
-    left.every((change) => isSame(change, reviewed) && !isMoved(change, shown));
+    left.every((change) => isSame(change, reviewed) && !isMoved(change, shown)) &&
+    policies.every((change) => isSamePolicy(change, reviewed));
+  // Nobody can release a plan that has gaps.
+  if (!isWhole(plan)) return success(waitFor(parts, posted));
   const digest = `${MERGED}${plan.fingerprint}`;
   if (isAsShown || posted.posted === digest)
     return success(waitFor(parts, { ...posted, posted: isAsShown ? MERGED : digest }));
@@ -87,7 +93,7 @@ function waitFor({ pulls, now }: PullParts, posted: PostedPull): MergedOutcome {
 
 interface PlannedBranch {
   readonly desired: DesiredState;
-  readonly plan: Plan;
+  readonly plan: SeenPlan;
 }
 
 /** The plan of the default branch as it is now; null when its manifests have errors. */
@@ -103,7 +109,7 @@ async function planBranch(
   const { desired } = await readSet({ files, config: null, environment, commit });
   if (desired === null) return success(null);
   const basis = reviewed?.fingerprint ?? null;
-  const { plan } = await makePlan({ live, coordinator }, desired, basis, true, true);
+  const plan = await lookAtPlan({ live, coordinator }, desired, basis);
   return success({ desired, plan });
 }
 
@@ -118,7 +124,11 @@ async function findOwn(
   reviewed: Plan | null,
 ): Promise<GithubResult<ReadonlySet<string>>> {
   if (reviewed !== null)
-    return success(new Set(reviewed.changes.map(({ namespace }) => namespace)));
+    return success(
+      new Set(
+        [...reviewed.changes, ...(reviewed.policies ?? [])].map(({ namespace }) => namespace),
+      ),
+    );
   const touched = await github.pullFiles(pull.number);
   if (!touched.ok) return touched;
   const { paths, isComplete } = touched.value;
@@ -129,7 +139,7 @@ async function findOwn(
 }
 
 /** True when a block stands where one of these namespaces would have a change or be in sync. */
-function hidesSome({ blocks, changes }: Plan, own: ReadonlySet<string>): boolean {
+function hidesSome({ blocks, changes }: SeenPlan, own: ReadonlySet<string>): boolean {
   return blocks.some(
     ({ namespace: name }) =>
       name !== null && own.has(name) && !changes.some(({ namespace }) => namespace === name),
@@ -139,6 +149,16 @@ function hidesSome({ blocks, changes }: Plan, own: ReadonlySet<string>): boolean
 function isMoved(change: Change, shown: ShownFigures | null): boolean {
   const before = shown?.[change.namespace];
   return before !== undefined && explainMoved(before, change) !== null;
+}
+
+function isWhole(plan: SeenPlan): plan is Plan {
+  return plan.fingerprint !== null;
+}
+
+function isSamePolicy(change: PolicyChange, reviewed: Plan): boolean {
+  const shown = reviewed.policies?.find(({ namespace }) => namespace === change.namespace);
+  if (shown === undefined || shown.revision !== change.revision) return false;
+  return canonicalJson(shown.fields) === canonicalJson(change.fields);
 }
 
 function isSame(change: Change, reviewed: Plan): boolean {

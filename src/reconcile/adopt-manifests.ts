@@ -12,7 +12,8 @@
  */
 import { formatQuantity } from "../model/figures.ts";
 import type { NamespaceRef } from "../model/live.ts";
-import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import type { DesiredState } from "../model/spec.ts";
+import { followApplied, followSpec } from "./follow-policies.ts";
 import type { EnvironmentState, ManifestsProblem } from "./environment-state.ts";
 import {
   digestShape,
@@ -51,6 +52,7 @@ export async function adoptManifests(
   if (reading.kind === "incomplete")
     return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
   const read = await follow(env, reading, ports);
+  followApplied(ports);
   // Without manifests every namespace would look like one that nobody declares.
   if (read.silence === null && read.manifestsProblem === null) rememberUnmanaged(ports);
   const found = findManifestsDrift(read, ports.now());
@@ -125,7 +127,8 @@ async function followDesired(
  * Writes the specs that are new or changed, and takes away those that are gone; the others are not
  * touched.
  */
-async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts): Promise<void> {
+async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise<void> {
+  const { store, policies, now } = ports;
   const known = new Map(store.digests().map((stored) => [refKey(stored), stored.specDigest]));
   const declared = new Set<string>();
   let changed: NamespaceState[] = [];
@@ -137,17 +140,21 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
   for (const spec of desired.namespaces) {
     const key = refKey(spec);
     declared.add(key);
-    const specDigest = await digestSpec(spec);
+    const specDigest = await digestSpec(spec, policies.floors);
     if (known.get(key) !== specDigest)
       changed.push(
-        await withSpec(store.read(spec) ?? newNamespaceState(spec, now()), spec, specDigest),
+        await withSpec(
+          store.read(spec) ?? newNamespaceState(spec, now()),
+          followSpec(spec, ports),
+          specDigest,
+        ),
       );
     flush(WRITES_MAX);
   }
   for (const ref of store.digests()) {
     if (ref.specDigest === null || declared.has(refKey(ref))) continue;
     const state = store.read(ref);
-    if (state) changed.push(await withSpec(state, null, null));
+    if (state) changed.push(await withSpec(state, { spec: null, held: null }, null));
     flush(WRITES_MAX);
   }
   flush(0);
@@ -159,11 +166,20 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
  */
 async function withSpec(
   state: NamespaceState,
-  spec: NamespaceSpec | null,
+  followed: Pick<NamespaceState, "spec" | "held">,
   specDigest: string | null,
 ): Promise<NamespaceState> {
+  const { spec } = followed;
   const shapeDigest = spec === null ? null : await digestShape(spec);
-  return { ...state, spec, specDigest, shapeDigest, pending: null, dueAt: 0, attempts: null };
+  return {
+    ...state,
+    ...followed,
+    specDigest,
+    shapeDigest,
+    pending: null,
+    dueAt: 0,
+    attempts: null,
+  };
 }
 
 /** Namespaces that were live once and that no manifest declares: looked at, and reported. */

@@ -11,6 +11,7 @@ import { orderByDependency } from "../planning/execution-order.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import { type DecideContext, isOpenIn, judgeAll, shows, type WholePlan } from "./judge-all.ts";
+import { applyMerged } from "./follow-policies.ts";
 import { describeDifference } from "./describe-difference.ts";
 import { type Case, INTERNAL_ERROR, openCase } from "./judge.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
@@ -31,6 +32,7 @@ export async function decidePending(
   context: DecideContext,
 ): Promise<Decided> {
   const { store, now } = context.ports;
+  await applyMerged(env, context);
   const cases = adoptOwnRuns(openCases(context.ports), context.ports, env);
   if (cases.length === 0) return { next: "done", runsStarted: 0 };
   const { judged, wholePlans } = await judgeAll(env, cases, context);

@@ -24,7 +24,7 @@ import {
   isNew,
   judgeChange,
 } from "./judge.ts";
-import { isSameChange } from "./namespace-state.ts";
+import { declaredSpec, isSameChange } from "./namespace-state.ts";
 import type { LookContext } from "./look/note-look.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
@@ -40,7 +40,11 @@ export async function judgeAll(
   context: DecideContext,
 ): Promise<{ readonly judged: Case[]; readonly wholePlans: readonly WholePlan[] }> {
   const { ports, managed } = context;
-  const isAsked = env.commit !== null && cases.some(({ pending }) => pending.cause === "declared");
+  // A policy waits for the changes that its plan shows, also for those that a manifest alone would
+  // not ask for.
+  const isShown = ({ state, pending }: Case): boolean =>
+    pending.cause === "declared" || state.held?.isApplied === false;
+  const isAsked = env.commit !== null && cases.some(isShown);
   const answer: ReviewAnswer = isAsked
     ? sortByClaim(await context.reviews())
     : env.commit === null
@@ -84,7 +88,7 @@ export async function judgeAll(
         { blocks: [...shownAgainst(approvedCase), ...pending.blocks, ...bulk] },
         overrides,
       ),
-      isWindowOpen: overrides.includes("window") || ports.isWindowOpen(spec.policy.windows, now),
+      isWindowOpen: overrides.includes("window") || ports.isWindowOpen(spec.policy, now),
       isSuspended: spec.policy.suspend && !overrides.includes("suspend"),
     };
     const rival = ports.runs.findRival([state.name]);
@@ -231,8 +235,12 @@ async function isPendingAsShown(
     if (!one || !(await isSameChange(one.state, one.pending, change))) return false;
     shown.push(one);
   }
-  const desired = { environment, commit: null, namespaces: shown.map(({ spec }) => spec) };
+  const desired = {
+    environment,
+    commit: null,
+    namespaces: shown.map(({ state, spec }) => declaredSpec(state, spec)),
+  };
   const epochs = new Map(shown.map(({ spec, pending }) => [spec.name, pending.epoch]));
-  const { changes, blocks, fingerprint } = plan;
-  return (await fingerprintPlan({ desired, epochs, changes, blocks })) === fingerprint;
+  const { changes, policies = [], blocks, fingerprint } = plan;
+  return (await fingerprintPlan({ desired, epochs, changes, policies, blocks })) === fingerprint;
 }

@@ -160,7 +160,7 @@ function judgeRight(
       return hold(
         "Stalled",
         "Drifted",
-        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so it is left to you`,
+        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}${heldText(state)}, so it is left to you`,
       );
     case "heals":
     case "reviewed":
@@ -182,6 +182,13 @@ function judgeRight(
     default:
       return assertNever(approval);
   }
+}
+
+/** Says why another word than the manifest's holds. */
+function heldText({ held, spec }: NamespaceState): string {
+  if (!held || held.declared.selfHeal === spec?.policy.selfHeal) return "";
+  const why = held.isApplied ? "is more than this Worker allows" : "is not applied";
+  return ` (the manifest's ${held.declared.selfHeal} ${why})`;
 }
 
 /** How long an apply job may take to come, before a person is told that none has. */

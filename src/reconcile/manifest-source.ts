@@ -11,7 +11,8 @@ import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import type { ManifestError } from "../manifest/index.ts";
 import { NoAnswer, type SetReader } from "../manifest/read-set.ts";
-import { sha256Hex } from "../model/canonical.ts";
+import { canonicalJson, sha256Hex } from "../model/canonical.ts";
+import type { PolicyFloors } from "../model/policy.ts";
 import type { AppliedState } from "../runs/plan-book.ts";
 import type { ManifestReading, ManifestSource } from "./ports.ts";
 import type { ReconcileDocuments } from "./state-store.ts";
@@ -31,7 +32,7 @@ interface KnownHead {
 type SourceSettings = Pick<
   GithubSettings,
   "environment" | "manifests" | "defaultBranch" | "repository"
->;
+> & { readonly floors: PolicyFloors };
 
 export function createManifestSource(
   github: GithubReader,
@@ -40,8 +41,10 @@ export function createManifestSource(
   documents: ReconcileDocuments,
   readSet: SetReader,
 ): ManifestSource {
-  const { environment, defaultBranch, repository, manifests } = settings;
-  const place = [repository.owner, repository.name, defaultBranch, manifests].join("\n");
+  const { environment, defaultBranch, repository, manifests, floors } = settings;
+  // Other floors make other specs of the same manifests.
+  const held = floorsText(floors);
+  const place = [repository.owner, repository.name, defaultBranch, manifests, ...held].join("\n");
   return {
     async read(knownDigest) {
       const head = await github.branchHead(defaultBranch);
@@ -87,7 +90,8 @@ export function createManifestSource(
     if (found.value.kind === "incomplete")
       return { kind: "incomplete", requests: requests + found.value.fetched };
     const { files, config } = found.value;
-    const setDigest = await digestFiles(config === null ? files : [config, ...files], environment);
+    const all = config === null ? files : [config, ...files];
+    const setDigest = await digestFiles(all, [environment, ...held]);
     blobs.dropUnused();
     const head: KnownHead = { place, rootTreeSha: commit.treeSha, setDigest };
     documents.write("head", environment, head);
@@ -119,11 +123,16 @@ function explainHead(
   return { kind: "failed", message, retryAt, requests: 1 };
 }
 
+/** Empty without floors, so that digests of before stay what they are. */
+function floorsText(floors: PolicyFloors): readonly string[] {
+  return Object.keys(floors).length === 0 ? [] : [canonicalJson(floors)];
+}
+
 /**
  * Over paths and contents, and the environment they are read for: another one has other overrides.
  */
-async function digestFiles(files: readonly FoundFile[], environment: string): Promise<string> {
-  const lines = [environment];
+async function digestFiles(files: readonly FoundFile[], place: readonly string[]): Promise<string> {
+  const lines = [...place];
   for (const { path, text } of files)
     lines.push(`${path}\n${await sha256Hex(new Uint8Array(text))}`);
   return sha256Hex(JSON.stringify(lines));
@@ -139,16 +148,19 @@ function formatError({ file, line, column, message }: ManifestError): string {
  */
 export function createAppliedSource(
   newest: (knownFingerprint: string | null) => AppliedState | "unchanged" | null,
+  floors: PolicyFloors,
 ): ManifestSource {
+  const held = floorsText(floors);
   return {
     async read(known) {
-      const applied = newest(known);
+      const [fingerprintOf = null, ...under] = known?.split("\n") ?? [];
+      const applied = newest(under.join("\n") === held.join("\n") ? fingerprintOf : null);
       if (applied === null || applied === "unchanged") return { kind: "unchanged", requests: 0 };
       const { fingerprint, desired } = applied;
       return {
         kind: "desired",
         commit: desired.commit,
-        treeSha: fingerprint,
+        treeSha: [fingerprint, ...held].join("\n"),
         desired,
         requests: 0,
       };

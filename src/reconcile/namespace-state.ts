@@ -8,7 +8,8 @@ import type { Layout } from "../model/layout/layout.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { OperationKind } from "../model/operation.ts";
 import type { Block, Change } from "../model/plan.ts";
-import type { NamespaceSpec } from "../model/spec.ts";
+import { type PolicyFloors, stricterPolicy } from "../model/policy.ts";
+import type { NamespaceSpec, Policy } from "../model/spec.ts";
 
 /** A drift, and the pass in which it was first seen: it opens when a later look agrees. */
 export interface TrackedDrift extends Drift {
@@ -58,9 +59,14 @@ export interface FailedAttempts {
 }
 
 export interface NamespaceState extends NamespaceRef {
-  /** Null: live, without a manifest. */
+  /** With the policy that is followed. Null: live, without a manifest. */
   readonly spec: NamespaceSpec | null;
-  /** Of the spec without its labels and position. */
+  /**
+   * The declared policy where another one is followed: it is not applied yet, or is looser than the
+   * owner's floors. Null, or absent in what was written before, where it is followed itself.
+   */
+  readonly held?: { readonly declared: Policy; readonly isApplied: boolean } | null;
+  /** Of the declared spec without its labels and position, and of the floors. */
   readonly specDigest: string | null;
   /** Of what the spec asks of the layout: policy and order are not part of it. */
   readonly shapeDigest: string | null;
@@ -182,13 +188,26 @@ export function conditionOf(
   };
 }
 
-/** SHA-256 of what a spec asks for: labels and the place in a file are not part of it. */
-export function digestSpec({
-  source: _source,
-  labels: _labels,
-  ...spec
-}: NamespaceSpec): Promise<string> {
-  return sha256Hex(canonicalJson(spec));
+/** The spec as its manifest declares it. */
+export function declaredSpec({ held }: NamespaceState, spec: NamespaceSpec): NamespaceSpec {
+  return held ? { ...spec, policy: held.declared } : spec;
+}
+
+/** The spec with the policy that guards judge by: a declared one counts where it is stricter. */
+export function guardedSpec({ held }: NamespaceState, spec: NamespaceSpec): NamespaceSpec {
+  return held ? { ...spec, policy: stricterPolicy(spec.policy, held.declared) } : spec;
+}
+
+/**
+ * SHA-256 of what a spec asks for, within which floors: labels and the place in a file are not part
+ * of it.
+ */
+export function digestSpec(
+  { source: _source, labels: _labels, ...spec }: NamespaceSpec,
+  floors: PolicyFloors,
+): Promise<string> {
+  const hasFloors = Object.keys(floors).length > 0;
+  return sha256Hex(canonicalJson(hasFloors ? { ...spec, floors } : spec));
 }
 
 /** SHA-256 of what a spec asks of the layout. */

@@ -10,7 +10,8 @@ import type { Run } from "../model/api.ts";
 import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { Result } from "../model/result.ts";
-import type { DesiredState, Window } from "../model/spec.ts";
+import type { AppliedPolicy, PolicyChange, PolicyFloors } from "../model/policy.ts";
+import type { DesiredState, Policy } from "../model/spec.ts";
 import type { Applies } from "../github/settings.ts";
 import type { NewEvent } from "../history/make-event.ts";
 import type { LiveReader, MemberReader } from "../live/port.ts";
@@ -84,6 +85,8 @@ export interface ReconcileStore {
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[];
   /** Namespaces with a pending change, sorted by name. */
   pending(): NamespaceState[];
+  /** True while a declared policy is not applied. */
+  hasAwaiting(): boolean;
   /** Every namespace and the digest of its spec, without the rest. */
   digests(): readonly StoredDigest[];
   /** Every namespace, sorted by name, then object. */
@@ -97,12 +100,28 @@ export interface StoredDigest extends NamespaceRef {
   readonly specDigest: string | null;
 }
 
+/** The policies of the environment that were applied. */
+export interface PolicyPort {
+  readonly floors: PolicyFloors;
+  /** True without a repository: what was applied is what is declared. */
+  readonly isSource: boolean;
+  /** The one that was applied last; null for a namespace that never had one. */
+  read(namespace: string): AppliedPolicy | null;
+  noteDefault(namespace: string): void;
+  /** Applies those that are not stale, and returns them. */
+  apply(changes: readonly PolicyChange[]): readonly PolicyChange[];
+  /** Namespaces whose policy was applied, and is not followed yet. */
+  changed(): readonly string[];
+  takeChanged(namespaces: readonly string[]): void;
+}
+
 export interface ReconcilePorts {
   readonly environment: string;
   /** Says who starts what was reviewed and merged. */
   readonly applies: Applies;
   readonly store: ReconcileStore;
   readonly manifests: ManifestSource;
+  readonly policies: PolicyPort;
   readonly reviews: ReviewLookup;
   readonly live: LiveReader & MemberReader & OperationHolder;
   readonly runs: RunPort;
@@ -111,7 +130,7 @@ export interface ReconcilePorts {
   readonly unseenRefs: () => readonly NamespaceRef[];
   /** No manifest declares it, and nothing is there: neither the store nor plans keep it. */
   readonly forget: (ref: NamespaceRef) => void;
-  readonly isWindowOpen: (windows: readonly Window[], now: number) => boolean;
+  readonly isWindowOpen: (policy: Pick<Policy, "windows" | "within">, now: number) => boolean;
   readonly paused: () => Pause | null;
   /**
    * When the switch was last turned off, in milliseconds since the Unix epoch; null when nobody

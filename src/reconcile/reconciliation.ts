@@ -21,6 +21,8 @@ import type { LiveAccess } from "../live/port.ts";
 import { endedNow, repairEvent } from "../history/make-events.ts";
 import { logError, tickId } from "../log.ts";
 import type { PlanBook } from "../runs/plan-book.ts";
+import type { PolicyStore } from "../runs/policy-store.ts";
+import type { PolicyFloors } from "../model/policy.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { RunBook } from "../runs/run-book.ts";
 import type { CoordinatorStore } from "../runs/store.ts";
@@ -28,7 +30,7 @@ import type { RunStarts } from "../runs/start-runs.ts";
 import type { SetReader } from "../manifest/read-set.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
-import { isAnyWindowOpen } from "../runs/windows.ts";
+import { areWindowsOpen } from "../runs/windows.ts";
 import { BlobStore, createAppliedSource, createManifestSource } from "./manifest-source.ts";
 import { Pauses } from "../pauses/pauses.ts";
 import {
@@ -76,6 +78,9 @@ export interface ReconciliationParts {
   readonly live: (environment: string) => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures" | "isOrdered">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
+  readonly policies: PolicyStore;
+  /** The owner's. */
+  readonly floors: () => PolicyFloors;
   /** Names that environments remember, of what is or was sharded. */
   readonly names: Pick<
     CoordinatorStore,
@@ -126,9 +131,13 @@ export class Reconciliation implements ReconcileCalls {
 
   environments(): readonly string[] {
     const settings = this.#parts.settings();
-    return settings !== null && this.#parts.github() !== null
+    return settings !== null && this.#hasRepository()
       ? [settings.environment]
       : this.#parts.plans.appliedEnvironments();
+  }
+
+  #hasRepository(): boolean {
+    return this.#parts.settings() !== null && this.#parts.github() !== null;
   }
 
   /** Environments that remember the namespace, or follow it; sorted. */
@@ -148,6 +157,8 @@ export class Reconciliation implements ReconcileCalls {
   /** The storage was changed under it: what is kept in memory is read anew. */
   reload(): void {
     this.#stores.clear();
+    // States that were imported may follow policies that nobody here knows to be applied.
+    this.#parts.policies.recheck();
     this.#parts.arm();
   }
 
@@ -155,6 +166,7 @@ export class Reconciliation implements ReconcileCalls {
   forget(environment: string, ref: NamespaceRef): void {
     this.#storage.transactionSync(() => {
       this.#store(environment).remove(ref);
+      this.#parts.policies.forget(environment, ref.name);
       this.#parts.names.forgetNamespaces(environment, [ref]);
     });
   }
@@ -281,6 +293,16 @@ export class Reconciliation implements ReconcileCalls {
       applies: parts.settings()?.applies ?? "worker",
       store,
       manifests,
+      policies: {
+        floors: parts.floors(),
+        isSource: !this.#hasRepository(),
+        read: (name) => parts.policies.read(environment, name),
+        noteDefault: (name) => parts.policies.noteDefault(environment, name),
+        apply: (changes) =>
+          this.#storage.transactionSync(() => parts.policies.apply(environment, changes)),
+        changed: () => parts.policies.changed(environment),
+        takeChanged: (names) => parts.policies.takeChanged(environment, names),
+      },
       reviews,
       live: parts.live(environment),
       runs: {
@@ -299,7 +321,7 @@ export class Reconciliation implements ReconcileCalls {
       },
       unseenRefs: () => store.unseen(),
       forget: (ref) => this.forget(environment, ref),
-      isWindowOpen: isAnyWindowOpen,
+      isWindowOpen: areWindowsOpen,
       paused: () => this.pause(),
       resumedAt: () => this.#documents.resumedAt(),
       record: (event) => parts.record(event),
@@ -320,8 +342,9 @@ export class Reconciliation implements ReconcileCalls {
     const github = this.#parts.github();
     if (settings === null || github === null) {
       return {
-        manifests: createAppliedSource((known) =>
-          this.#parts.plans.newestApplied(environment, known),
+        manifests: createAppliedSource(
+          (known) => this.#parts.plans.newestApplied(environment, known),
+          this.#parts.floors(),
         ),
         reviews: { find: () => Promise.resolve({ kind: "noRepository", requests: 0 }) },
       };
@@ -329,7 +352,7 @@ export class Reconciliation implements ReconcileCalls {
     return {
       manifests: createManifestSource(
         github,
-        settings,
+        { ...settings, floors: this.#parts.floors() },
         this.#blobs,
         this.#documents,
         this.#parts.readSet,

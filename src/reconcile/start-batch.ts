@@ -22,6 +22,7 @@ import { runBounded } from "../model/run-bounded.ts";
 import type { WholePlan } from "./judge-all.ts";
 import { inspectNamespace, type InspectContext } from "./look/inspect.ts";
 import type { Case } from "./judge.ts";
+import { declaredSpec, guardedSpec } from "./namespace-state.ts";
 import type { RunPort } from "./ports.ts";
 
 /** Namespaces that are looked at at the same time. */
@@ -113,7 +114,7 @@ function pickWhole(judged: readonly Case[], { plan, overrides }: WholePlan): Bat
 
 function desiredOf(cases: readonly Case[], { environment, commit }: StartContext): DesiredState {
   const namespaces = cases
-    .map(({ spec }) => spec)
+    .map(({ state, spec }) => declaredSpec(state, spec))
     .toSorted((left, right) => compareText(left.name, right.name));
   return { environment, commit, namespaces };
 }
@@ -138,7 +139,7 @@ async function changeFor(
   context: StartContext,
 ): Promise<Change | null> {
   const { live, spend } = context;
-  const terms = { spec, overrides, now: context.now() };
+  const terms = { spec: guardedSpec(state, spec), overrides, now: context.now() };
   if (approval.kind === "reviewed" && approval.change !== null) {
     const { change } = approval;
     spend(2);

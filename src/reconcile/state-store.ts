@@ -15,6 +15,7 @@ const SCHEMA = `
     PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS reconciledByTime ON reconciledNames (environment, dueAt);
   CREATE INDEX IF NOT EXISTS reconciledPending ON reconciledNames (environment, name) WHERE isPending = 1;
+  CREATE TABLE IF NOT EXISTS awaitedPolicies (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS reconcileDocuments (kind TEXT, id TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 `;
 
@@ -131,6 +132,7 @@ export class StateStore implements ReconcileStore {
         state.rows,
         JSON.stringify(state),
       );
+      this.#noteAwaiting(state);
       this.#count(
         { specDigest: state.specDigest, silences: state.silences, rowCount: state.rows },
         1,
@@ -138,14 +140,34 @@ export class StateStore implements ReconcileStore {
     }
   }
 
+  #noteAwaiting({ name, object, held }: NamespaceState): void {
+    this.#sql.exec(
+      held && !held.isApplied
+        ? "INSERT OR IGNORE INTO awaitedPolicies VALUES (?, ?, ?)"
+        : "DELETE FROM awaitedPolicies WHERE environment = ? AND name = ? AND object = ?",
+      this.#environment,
+      name,
+      object,
+    );
+  }
+
+  hasAwaiting(): boolean {
+    return (
+      this.#sql
+        .exec("SELECT 1 FROM awaitedPolicies WHERE environment = ? LIMIT 1", this.#environment)
+        .toArray().length > 0
+    );
+  }
+
   remove(ref: NamespaceRef): void {
     this.#count(this.#figures(ref), -1);
-    this.#sql.exec(
-      "DELETE FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?",
-      this.#environment,
-      ref.name,
-      ref.object,
-    );
+    for (const table of ["reconciledNames", "awaitedPolicies"])
+      this.#sql.exec(
+        `DELETE FROM ${table} WHERE environment = ? AND name = ? AND object = ?`,
+        this.#environment,
+        ref.name,
+        ref.object,
+      );
   }
 
   /** Has a namespace looked at in the next pass. */

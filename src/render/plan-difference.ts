@@ -3,7 +3,10 @@
  * namespace that differs. Pure.
  */
 import { sameLayout } from "../model/layout/layout.ts";
+import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
+import type { PolicyChange } from "../model/policy.ts";
+import { describePolicyChange } from "./policy-words.ts";
 
 const LINES_MAX = 20;
 
@@ -11,9 +14,10 @@ export function describePlanDifference(reviewed: Plan, current: Plan): string[] 
   const before = byName(reviewed);
   const after = byName(current);
   const names = [...new Set([...before.keys(), ...after.keys()])].toSorted();
-  const lines = names.flatMap((name) =>
-    describeOne(name, before.get(name), after.get(name), current),
-  );
+  const lines = [
+    ...names.flatMap((name) => describeOne(name, before.get(name), after.get(name), current)),
+    ...describePolicies(reviewed, current),
+  ];
   if (reviewed.environment !== current.environment)
     lines.unshift(`environment: ${reviewed.environment} → ${current.environment}`);
   // The fingerprint also covers the specs of namespaces that are in sync.
@@ -46,6 +50,24 @@ function describeOne(
     parts.push("another target layout");
   }
   return parts.length === 0 ? [] : [`${name}: ${parts.join(", ")}`];
+}
+
+function describePolicies(reviewed: Plan, current: Plan): string[] {
+  const { policies: before = [] } = reviewed;
+  const { policies: after = [] } = current;
+  const lost = before.filter(({ namespace }) => !after.some((one) => one.namespace === namespace));
+  const other = after.filter(
+    (change) =>
+      !before.some((one) => canonicalJson(essenceOf(one)) === canonicalJson(essenceOf(change))),
+  );
+  return [
+    ...lost.map(({ namespace }) => `${namespace}: its policy does not change any more`),
+    ...other.map((change) => `${change.namespace}: policy ${describePolicyChange(change)}`),
+  ];
+}
+
+function essenceOf({ namespace, revision, fields }: PolicyChange): object {
+  return { namespace, revision, fields };
 }
 
 function byName(plan: Plan): Map<string, Change> {

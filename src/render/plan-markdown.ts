@@ -2,13 +2,14 @@
  * A plan for a pull request's comment, a check run or a step summary: GitHub's Markdown, always
  * under its size limit.
  *
- * The totals, the fingerprint and the number of blocks always stand. The table of changes, the
- * blocks and the notices come next, each with a share of the room; details of the changes fill what
- * is left, in order, and what does not fit is counted. Everything that did not come from shardctl
- * itself is escaped.
+ * The totals, the fingerprint and the numbers of blocks and policies always stand. The table of
+ * changes, the policies, the blocks and the notices come next, each with a share of the room;
+ * details of the changes fill what is left, in order, and what does not fit is counted. Everything
+ * that did not come from shardctl itself is escaped.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
+import type { PolicyChange } from "../model/policy.ts";
 import {
   SYMBOLS,
   describeChange,
@@ -20,6 +21,7 @@ import { codeMarkdown, escapeMarkdown } from "./escape-markdown.ts";
 import { clipText, fitItems } from "./fit-items.ts";
 import { describeSummary, summarizePlan } from "./plan-summary.ts";
 import { COMMIT_DIGITS } from "./plan-text.ts";
+import { describePolicyChange } from "./policy-words.ts";
 import { shorten } from "./printable.ts";
 import { formatMoment } from "./time.ts";
 
@@ -28,6 +30,7 @@ export const MARKDOWN_LENGTH_MAX = 60_000;
 
 /** Most of the room for each part, so that one cannot push out the others. */
 const TABLE_SHARE_MAX = 0.4;
+const POLICIES_SHARE_MAX = 0.15;
 const BLOCKS_SHARE_MAX = 0.2;
 const NOTICES_SHARE_MAX = 0.1;
 /**
@@ -57,6 +60,7 @@ export function renderPlanMarkdown(
     hasHeading ? headingOf(plan) : "",
     `**${describeSummary(summarizePlan(plan))}**`,
     tableSection(plan, lengthMax * TABLE_SHARE_MAX),
+    policySection(plan, lengthMax * POLICIES_SHARE_MAX),
     blockSection(plan, lengthMax * BLOCKS_SHARE_MAX),
     noticeSection(plan, lengthMax * NOTICES_SHARE_MAX),
   ].filter((section) => section !== "");
@@ -100,6 +104,32 @@ function tableRow(change: Change, isSkewed: boolean): string {
     `${describeSkew(change)}${isSkewed ? " :warning:" : ""}`,
   ];
   return `| ${cells.join(" | ")} |`;
+}
+
+/** The policies that change, what loosens first; empty without any. */
+export function policySection(
+  { policies = [] }: Pick<Plan, "policies">,
+  lengthMax: number,
+): string {
+  if (policies.length === 0) return "";
+  const loosened = policies.filter(({ fields }) => fields.some(({ loosens }) => loosens));
+  // Loosened ones come first: they must not be what is left out.
+  const ordered = [...loosened, ...policies.filter((change) => !loosened.includes(change))];
+  const lines = fitItems(ordered, policyLine, {
+    lengthMax,
+    separator: "\n",
+    describeHidden: (hidden) => `- … and ${formatCount(hidden)} more policies`,
+  });
+  const heading = `**Policies that change: ${formatCount(policies.length)}**`;
+  const note =
+    loosened.length === 0
+      ? "They hold once this plan is applied."
+      : `They hold once this plan is applied. ${formatQuantity(loosened.length, "policy loosens", "policies loosen")} something: for the changes of this plan it counts as before.`;
+  return `${heading}\n\n${lines}\n\n${note}`;
+}
+
+function policyLine({ namespace, fields }: PolicyChange): string {
+  return `- ${codeMarkdown(clipText(namespace))}: ${escapeMarkdown(clipText(describePolicyChange({ fields })))}`;
 }
 
 function blockSection({ blocks }: Plan, lengthMax: number): string {

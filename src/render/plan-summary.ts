@@ -1,5 +1,5 @@
 /** A plan in numbers: how many changes of each kind, and in all. */
-import { formatCount } from "../model/figures.ts";
+import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { OperationKind } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
 
@@ -9,6 +9,8 @@ export interface PlanSummary {
   readonly rekey: number;
   readonly unshard: number;
   readonly inSync: number;
+  /** Namespaces whose policy changes. */
+  readonly policies: number;
   /** Namespaces for which neither a change nor "in sync" could be planned. */
   readonly notPlanned: number;
   readonly unmanaged: number;
@@ -33,6 +35,7 @@ export function summarizePlan(plan: Plan): PlanSummary {
     rekey: countOf("rekey"),
     unshard: countOf("unshard"),
     inSync: plan.inSync.length,
+    policies: plan.policies?.length ?? 0,
     notPlanned: blocked.size,
     unmanaged: plan.notices.filter(({ kind }) => kind === "unmanaged").length,
     blocks: plan.blocks.length,
@@ -42,20 +45,23 @@ export function summarizePlan(plan: Plan): PlanSummary {
 }
 
 /**
- * "Plan: 1 to shard, 2 to rebalance, 5 in sync.", "No changes: 5 in sync.", or, when something has
- * no plan, "Not all could be planned: 5 in sync, 1 not planned." @param heading of a plan with
- * changes.
+ * "Plan: 1 to shard, 2 to rebalance, 5 in sync.", "Plan: 1 policy change, 5 in sync.",
+ * "No changes: 5 in sync.", or, when something has no plan, "Not all could be planned: 5 in sync,
+ * 1 not planned."
+ *
+ * @param heading of a plan with changes.
  */
 export function describeSummary(summary: PlanSummary, heading = "Plan: "): string {
   const changes = (["shard", "rebalance", "rekey", "unshard"] as const).flatMap((kind) =>
     summary[kind] > 0 ? [`${formatCount(summary[kind])} to ${kind}`] : [],
   );
+  const policies = summary.policies > 0 ? [formatQuantity(summary.policies, "policy change")] : [];
   const rest = [
     `${formatCount(summary.inSync)} in sync`,
     ...(summary.notPlanned > 0 ? [`${formatCount(summary.notPlanned)} not planned`] : []),
     ...(summary.unmanaged > 0 ? [`${formatCount(summary.unmanaged)} unmanaged`] : []),
   ];
-  return changes.length > 0
-    ? `${heading}${[...changes, ...rest].join(", ")}.`
+  return changes.length + policies.length > 0
+    ? `${heading}${[...changes, ...policies, ...rest].join(", ")}.`
     : `${summary.notPlanned > 0 ? "Not all could be planned" : "No changes"}: ${rest.join(", ")}.`;
 }

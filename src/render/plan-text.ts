@@ -1,5 +1,6 @@
 /**
- * A plan for a terminal: one line a namespace, the totals, the fingerprint, and whatever blocks it.
+ * A plan for a terminal: one line a namespace, the policies that change, the totals, the
+ * fingerprint, and whatever blocks it.
  *
  * Every change is shown, however many; of the namespaces in sync only the first few are, because
  * there the number says it all.
@@ -17,6 +18,7 @@ import {
 } from "./describe.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { describeSummary, summarizePlan } from "./plan-summary.ts";
+import { describePolicyChange } from "./policy-words.ts";
 import { printable, shorten } from "./printable.ts";
 
 export interface PlanTextOptions {
@@ -50,6 +52,7 @@ export function renderPlanText(
   const sections = [
     [palette.bold(describeHeader(plan))],
     changeLines(plan, palette),
+    policyLines(plan, palette),
     [describeSummary(summarizePlan(plan)), `Fingerprint ${palette.cyan(plan.fingerprint)}`],
     blockLines(plan.blocks, palette),
     noticeLines(plan, palette),
@@ -104,6 +107,17 @@ function changeCells(change: Change, skewed: ReadonlySet<string>, palette: Palet
     formatBytes(change.bytesMoved),
     skew === "" ? "" : `skew ${skew}`,
     skewed.has(change.namespace) ? { text: "!", paint: palette.red } : "",
+  ];
+}
+
+function policyLines({ policies = [] }: Plan, palette: Palette): string[] {
+  if (policies.length === 0) return [];
+  return [
+    `Policies: ${formatCount(policies.length)}`,
+    ...policies.map(({ namespace, fields }) => {
+      const paint = fields.some(({ loosens }) => loosens) ? palette.red : palette.yellow;
+      return `  ${paint("~")} ${printable(namespace)}: ${printable(describePolicyChange({ fields }))}`;
+    }),
   ];
 }
 

@@ -69,9 +69,9 @@ export function summarizeRun(run: Pick<Run, "actions">): string {
   return `Run: ${countActions(run)}.`;
 }
 
-/** "1 done, 1 running, 2 pending" or "nothing to do". */
+/** "1 done, 1 running, 2 pending", or "no rows to move" of a plan without changes. */
 export function countActions({ actions }: Pick<Run, "actions">): string {
-  if (actions.length === 0) return "nothing to do";
+  if (actions.length === 0) return "no rows to move";
   const states = (
     ["done", "running", "pending", "failed", "cancelled", "notExecuted"] as const
   ).flatMap((state) => {

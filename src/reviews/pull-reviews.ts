@@ -49,6 +49,7 @@ export class PullReviews implements ReviewCalls {
       store.put({ ...review, environment }, counts);
       // Nobody has agreed yet to the counts that a job shows after the merge.
       if (counts) store.putFigures(place, figuresOf(changes));
+      store.putPosted(place, figuresOf(changes));
     });
     const after = store.find(place);
     if (after !== null && after.headSha !== before?.headSha) onReview(after);
@@ -79,7 +80,10 @@ export class PullReviews implements ReviewCalls {
       if (!store.release(place, release)) return false;
       // An apply job was given the plan without this release: what it lets start needs its own job.
       store.takeBack(place);
-      if (plan !== null) store.putFigures(place, figuresOf(plan.changes));
+      // Another job may have counted again since: the counts that were read are the posted ones.
+      const agreed = store.posted(place) ?? store.figures(place);
+      if (agreed !== null) store.putFigures(place, agreed);
+      else if (plan !== null) store.putFigures(place, figuresOf(plan.changes));
       return true;
     });
     if (!isKnown) return null;

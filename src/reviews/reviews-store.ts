@@ -18,6 +18,8 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS reviewsByPlace ON reviews (place);
   CREATE TABLE IF NOT EXISTS reviewFigures (environment TEXT, pull INTEGER, fingerprint TEXT, figures TEXT NOT NULL,
     PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS postedFigures (environment TEXT, pull INTEGER, fingerprint TEXT, figures TEXT NOT NULL,
+    PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS orders (environment TEXT, pull INTEGER, fingerprint TEXT, PRIMARY KEY (environment, pull, fingerprint)) WITHOUT ROWID;
 `;
 const COLUMNS = "environment, pull, fingerprint, headSha, runUrl, requestedBy, reviewedAt, release";
@@ -89,10 +91,23 @@ export class ReviewsStore implements ReviewStoreCalls {
     return rowsWritten > 0;
   }
 
-  /** Takes note of the counts that were shown with the plan, or that a release agreed to. */
-  putFigures({ environment, pull, fingerprint }: ReviewPlace, figures: ShownFigures): void {
+  /** Takes note of the counts that were reviewed with the plan, or that a release agreed to. */
+  putFigures(place: ReviewPlace, figures: ShownFigures): void {
+    this.#putFigures("reviewFigures", place, figures);
+  }
+
+  /** Takes note of the counts that the pull request has shown last, whether or not they count. */
+  putPosted(place: ReviewPlace, figures: ShownFigures): void {
+    this.#putFigures("postedFigures", place, figures);
+  }
+
+  #putFigures(
+    table: FiguresTable,
+    { environment, pull, fingerprint }: ReviewPlace,
+    figures: ShownFigures,
+  ): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO reviewFigures VALUES (?, ?, ?, ?)",
+      `INSERT OR REPLACE INTO ${table} VALUES (?, ?, ?, ?)`,
       environment,
       pull,
       fingerprint,
@@ -101,16 +116,38 @@ export class ReviewsStore implements ReviewStoreCalls {
   }
 
   /** Null for a review that was stored before counts were, or of which nothing is known. */
-  figures({ environment, pull, fingerprint }: ReviewPlace): ShownFigures | null {
+  figures(place: ReviewPlace): ShownFigures | null {
+    return this.#figures("reviewFigures", place);
+  }
+
+  /** Null where the pull request has not shown the plan since counts are stored. */
+  posted(place: ReviewPlace): ShownFigures | null {
+    return this.#figures("postedFigures", place);
+  }
+
+  #figures(
+    table: FiguresTable,
+    { environment, pull, fingerprint }: ReviewPlace,
+  ): ShownFigures | null {
     const row = this.#sql
       .exec<{ figures: string }>(
-        "SELECT figures FROM reviewFigures WHERE environment = ? AND pull = ? AND fingerprint = ?",
+        `SELECT figures FROM ${table} WHERE environment = ? AND pull = ? AND fingerprint = ?`,
         environment,
         pull,
         fingerprint,
       )
       .toArray()[0];
     return row === undefined ? null : (JSON.parse(row.figures) as ShownFigures);
+  }
+
+  /** Of the newest review of the plan in any pull request; null without one. */
+  newestFigures(environment: string, fingerprint: string): ShownFigures | null {
+    const [newest] = this.#read(
+      "WHERE environment = ? AND fingerprint = ? AND counts = 1 ORDER BY place DESC LIMIT 1",
+      environment,
+      fingerprint,
+    );
+    return newest === undefined ? null : this.figures(newest);
   }
 
   /** Takes note that an apply job of the reviewed plan has come, and may only have to wait. */
@@ -196,7 +233,7 @@ export class ReviewsStore implements ReviewStoreCalls {
 
   forgetPull(environment: string, pull: number): void {
     this.#sql.exec("DELETE FROM reviews WHERE environment = ? AND pull = ?", environment, pull);
-    for (const table of ["reviewFigures", "orders"])
+    for (const table of ["reviewFigures", "postedFigures", "orders"])
       this.#sql.exec(`DELETE FROM ${table} WHERE environment = ? AND pull = ?`, environment, pull);
   }
 
@@ -216,12 +253,14 @@ export class ReviewsStore implements ReviewStoreCalls {
       now - REVIEW_AGE_MAX_MS,
       REVIEWS_MAX,
     );
-    for (const table of ["reviewFigures", "orders"])
+    for (const table of ["reviewFigures", "postedFigures", "orders"])
       this.#sql.exec(
         `DELETE FROM ${table} WHERE (environment, pull, fingerprint) NOT IN (SELECT environment, pull, fingerprint FROM reviews)`,
       );
   }
 }
+
+type FiguresTable = "reviewFigures" | "postedFigures";
 
 interface ReviewRow extends Record<string, SqlStorageValue> {
   readonly environment: string;

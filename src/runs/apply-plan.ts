@@ -13,7 +13,7 @@ import type { Reachable } from "../model/calls.ts";
 import type { Block, Guard, Plan } from "../model/plan.ts";
 import { figuresOf } from "../model/count-moved.ts";
 import { assertNever } from "../model/result.ts";
-import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { PlanCalls } from "./plan-book.ts";
 import type { RunCalls } from "./run-book.ts";
@@ -45,16 +45,18 @@ export async function applyPlan(
   const namespaces = plan.changes.map(({ namespace }) => namespace);
   const checked = await starts.check(order, namespaces);
   if (!checked.ok) throw refusedStart(checked.failure, fingerprint);
-  const { overrides, rival, shown } = checked.value;
+  const { overrides, rival, shown, stale } = checked.value;
   if (rival?.fingerprint === fingerprint) return rival;
   if (rival) throw lockedBy(rival);
   const now = Date.now();
-  const { blocks, problems } = await judgePlan(plan, live, {
+  const judged = await judgePlan(plan, live, {
     specs: await readSpecs(plans, fingerprint),
     overrides,
     shown: shown ?? figuresOf(plan.changes),
     now,
   });
+  const { blocks } = judged;
+  const problems = [...stale, ...judged.problems];
   if (blocks.length > 0 && blocks.every(({ guard }) => passesByItself(guard)))
     await starts.putOff(order);
   refuseBlocked(blocks);
@@ -72,9 +74,9 @@ async function readSpecs(
   plans: Reachable<PlanCalls>,
   fingerprint: string,
 ): Promise<readonly NamespaceSpec[]> {
-  const body = await plans.readDesiredBody(fingerprint);
+  const body = await plans.readGuardedBody(fingerprint);
   if (!body) throw unknownPlan(fingerprint);
-  return (decodeJson(body) as DesiredState).namespaces;
+  return decodeJson(body) as readonly NamespaceSpec[];
 }
 
 /** True for guards that wait for a moment, and that nobody has to decide about. */
@@ -98,19 +100,28 @@ function refuseBlocked(blocks: readonly Block[]): void {
 
 function refuseStale(problems: readonly ChangeProblem[]): void {
   if (problems.length === 0) return;
-  const errors = problems.map(({ namespace, message }) => ({ path: namespace, message }));
-  if (problems.some(({ kind }) => kind !== "unreadable")) {
-    throw new RefusedRequest(
-      "stalePlan",
-      `Nothing was applied: the plan is stale. ${listMessages(errors)} Plan again and review what is new.`,
-      errors,
-    );
-  }
+  if (problems.some(({ kind }) => kind !== "unreadable")) throw stalePlan(problems);
+  const errors = errorsOf(problems);
   throw new RefusedRequest(
     "unavailable",
     `Nothing was applied: not every namespace could be read. ${listMessages(errors)}`,
     errors,
   );
+}
+
+function stalePlan(problems: readonly ChangeProblem[]): RefusedRequest {
+  const errors = errorsOf(problems);
+  return new RefusedRequest(
+    "stalePlan",
+    `Nothing was applied: the plan is stale. ${listMessages(errors)} Plan again and review what is new.`,
+    errors,
+  );
+}
+
+function errorsOf(
+  problems: readonly ChangeProblem[],
+): readonly { readonly path: string; readonly message: string }[] {
+  return problems.map(({ namespace, message }) => ({ path: namespace, message }));
 }
 
 function refusedStart(reason: StartRunFailure, fingerprint: string): RefusedRequest {
@@ -119,6 +130,8 @@ function refusedStart(reason: StartRunFailure, fingerprint: string): RefusedRequ
       return lockedBy(reason.run);
     case "unknownPlan":
       return unknownPlan(fingerprint);
+    case "stale":
+      return stalePlan(reason.problems);
     case "notReviewed":
       return new RefusedRequest("notReviewed", `Nothing was applied: ${reason.message}`);
     default:

@@ -14,9 +14,10 @@ import type { LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Change, Guard } from "../model/plan.ts";
 import { success } from "../model/result.ts";
-import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import type { PolicyChange } from "../model/policy.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
 import { RECONCILER } from "./run-record.ts";
-import { isAnyWindowOpen } from "./windows.ts";
+import { areWindowsOpen } from "./windows.ts";
 
 /** The two calls that it takes. */
 export type OperationHolder = Pick<LiveAccess, "pause" | "resume">;
@@ -65,26 +66,36 @@ export type FindHold = (change: Change) => string | null;
 export interface HoldQuestion {
   readonly pausedBy: string | null;
   readonly overrides: readonly Guard[];
-  /** The desired state that the run's plan was made from; read only when somebody asks. */
-  readonly desired: () => DesiredState | null;
+  /** The specs under the run's plan, as its guards judge them; read only when somebody asks. */
+  readonly specs: () => readonly NamespaceSpec[] | null;
+  /** The policies that the run's plan changes. */
+  readonly changed: () => readonly PolicyChange[];
   /**
-   * The spec that is merged by now, where it is known: it may have another window, and release what
-   * the plan's windows would hold.
+   * The spec that is followed by now, where it is known: it may have another window, and release
+   * what the plan's windows would hold. Windows that the plan itself has opened release nothing.
    */
   readonly declared: (namespace: string) => NamespaceSpec | null;
   readonly now: number;
 }
 
 /** Makes the question that a step asks before each start, and of each operation. */
-export function findHold({ pausedBy, overrides, desired, declared, now }: HoldQuestion): FindHold {
+export function findHold({
+  pausedBy,
+  overrides,
+  specs: readSpecs,
+  changed,
+  declared,
+  now,
+}: HoldQuestion): FindHold {
   let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
   return ({ namespace }) => {
     if (pausedBy !== null) return `everything is paused by ${pausedBy}`;
     if (overrides.includes("window")) return null;
-    specs ??= new Map(desired()?.namespaces.map((spec) => [spec.name, spec]));
-    const { windows } = specs.get(namespace)?.policy ?? { windows: [] };
-    if (isAnyWindowOpen(windows, now)) return null;
-    const merged = declared(namespace)?.policy.windows;
-    return merged !== undefined && isAnyWindowOpen(merged, now) ? null : WINDOW_CLOSED;
+    specs ??= new Map(readSpecs()?.map((spec) => [spec.name, spec]));
+    if (areWindowsOpen(specs.get(namespace)?.policy ?? { windows: [] }, now)) return null;
+    const followed = declared(namespace)?.policy;
+    if (followed === undefined || !areWindowsOpen(followed, now)) return WINDOW_CLOSED;
+    const own = changed().find((change) => change.namespace === namespace);
+    return own?.fields.some(({ field }) => field === "windows") ? WINDOW_CLOSED : null;
   };
 }

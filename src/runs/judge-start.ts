@@ -9,7 +9,7 @@
 import type { LiveReader } from "../live/port.ts";
 import { runBounded } from "../model/run-bounded.ts";
 import type { DistributionRequest, LiveNamespace } from "../model/live.ts";
-import type { Block, Change, Guard, Plan } from "../model/plan.ts";
+import { type Block, type Change, type Guard, isEmptyPlan, type Plan } from "../model/plan.ts";
 import { failure, type Result, success } from "../model/result.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { splitPointsOf } from "../model/strategies/range.ts";
@@ -25,7 +25,7 @@ import { liveRows } from "../planning/decide-change.ts";
 import { projectChange } from "../planning/project-change.ts";
 import { type ChangeProblem, explainStale } from "./find-stale-changes.ts";
 import { READS_MAX } from "./gather-live.ts";
-import { isAnyWindowOpen } from "./windows.ts";
+import { areWindowsOpen } from "./windows.ts";
 
 /** A count that is older says nothing about now. */
 export const COUNT_AGE_MAX_MS = 10 * 60_000;
@@ -77,7 +77,7 @@ export async function judgeDescribed(
 function judgeCounted(change: Change, live: LiveNamespace, terms: StartTerms): Judgement {
   const { spec, overrides, shown, now } = terms;
   const blocks = checkSafety({
-    changes: [{ change, spec, live, windowOpen: isAnyWindowOpen(spec.policy.windows, now) }],
+    changes: [{ change, spec, live, windowOpen: areWindowsOpen(spec.policy, now) }],
     managed: { namespaces: 0, rows: 0 },
     unmanaged: 0,
   });
@@ -127,7 +127,7 @@ function requestFor({ to }: Change): DistributionRequest | null {
 }
 
 export interface PlanTerms extends Omit<StartTerms, "spec"> {
-  /** The specs that the plan was made from. */
+  /** The specs that the plan was made from, with the policies that guards judge by. */
   readonly specs: readonly NamespaceSpec[];
 }
 
@@ -169,11 +169,12 @@ export async function judgePlan(
 
 /**
  * Blocks of the plan that no look of now can lift: of what it changes, of what that depends on, and
- * of the plan as a whole. A namespace that it leaves alone has nothing here to guard; a
- * plan that changes nothing is only its blocks.
+ * of the plan as a whole. A namespace that it leaves alone, or only gives another policy, has
+ * nothing here to guard; an empty plan is only its blocks.
  */
-function settledBlocks({ blocks, changes }: Plan): readonly Block[] {
-  if (changes.length === 0) return blocks;
+function settledBlocks(plan: Plan): readonly Block[] {
+  const { blocks, changes } = plan;
+  if (isEmptyPlan(plan)) return blocks;
   const concerned = new Set(
     changes.flatMap(({ namespace, dependsOn }) => [namespace, ...dependsOn]),
   );

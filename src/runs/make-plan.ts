@@ -4,16 +4,18 @@
  */
 import { gatherLive } from "./gather-live.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
-import type { Plan } from "../model/plan.ts";
+import type { Block, Plan } from "../model/plan.ts";
+import { type PolicyFloors, withFloors } from "../model/policy.ts";
 import { buildPlan } from "../planning/build-plan.ts";
 import { wasSharded } from "../model/what-lives.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { Reachable } from "../model/calls.ts";
-import type { PlanCalls } from "./plan-book.ts";
+import type { PlanCalls, SeenNamespace } from "./plan-book.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
+import { appliedPolicies } from "./policy-store.ts";
 import { decodeJson, encodeJson } from "./store.ts";
-import { isAnyWindowOpen } from "./windows.ts";
+import { areWindowsOpen } from "./windows.ts";
 
 const UNREAD_NAMED_MAX = 20;
 /** Plans travel to the coordinator in one call, which carries 32 MiB with its desired state. */
@@ -34,6 +36,28 @@ export interface MadePlan {
   readonly body: Uint8Array;
 }
 
+/** A plan that is only looked at: namespaces that could not be read are blocks in it. */
+export type SeenPlan = Omit<Plan, "fingerprint"> & {
+  /** Null where a namespace could not be read: such a plan is not stored, nor to be applied. */
+  readonly fingerprint: string | null;
+};
+
+/**
+ * Reads live and plans, also where something could not be read.
+ *
+ * @throws RefusedRequest as `makePlan`, but for what could not be read.
+ */
+export async function lookAtPlan(
+  parts: PlanParts,
+  desired: DesiredState,
+  basis: string | null,
+): Promise<SeenPlan> {
+  const plan = await planNow(parts, desired, basis);
+  if (plan.result.blocks.some(isGap)) return { ...plan.result, fingerprint: null };
+  await store(parts, plan, true);
+  return plan.result;
+}
+
 /**
  * Reads live and plans. Changes nothing but the store of plans.
  *
@@ -41,31 +65,59 @@ export interface MadePlan {
  * null.
  * @param remembers false for what is only proposed: no namespace becomes a known one of the
  * environment by it. Otherwise those do that are or were sharded: a typing mistake is none.
- * @param mayHaveGaps true for a plan that is only looked at: namespaces that could not be read are
- * blocks in it.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
  * a declared namespace could not be read: there is no plan then, and nothing is stored.
  */
 export async function makePlan(
-  { live, coordinator: { plans }, caller }: PlanParts,
+  parts: PlanParts,
   given: DesiredState,
   basis: string | null,
   remembers = true,
-  mayHaveGaps = false,
 ): Promise<MadePlan> {
+  const plan = await planNow(parts, given, basis);
+  refuseGaps(plan.result);
+  return { plan: plan.result, body: await store(parts, plan, remembers) };
+}
+
+interface PlannedNow {
+  readonly result: Plan;
+  readonly desired: DesiredState;
+  /** Namespaces that answered. */
+  readonly seen: readonly SeenNamespace[];
+}
+
+async function planNow(
+  { live, coordinator: { plans } }: PlanParts,
+  given: DesiredState,
+  basis: string | null,
+): Promise<PlannedNow> {
   const desired = sortNamespaces(given);
   const basisPlan =
     basis === null ? null : (decodeJson(await readStoredPlan(plans, basis)) as Plan);
   const known = await plans.listNamespaces(desired.environment);
-  const state = await gatherLive(live, desired, known, basisPlan);
+  const { applied, floors } = await plans.policies(desired.environment);
+  const state = await gatherLive(live, within(desired, floors), known, basisPlan);
   const now = Date.now();
-  const plan = await buildPlan({
+  const result = await buildPlan({
     desired,
     live: state,
+    applied: appliedPolicies(applied),
+    floors,
     basis: basisPlan,
-    isWindowOpen: (spec) => isAnyWindowOpen(spec.policy.windows, now),
+    isWindowOpen: (spec) => areWindowsOpen(spec.policy, now),
   });
-  if (!mayHaveGaps) refuseGaps(plan);
+  const seen = state.namespaces.flatMap(({ ref, namespace }) =>
+    namespace.ok ? [{ ...ref, wasSharded: wasSharded(namespace.value) }] : [],
+  );
+  return { result, desired, seen };
+}
+
+/** The plan as it is stored. */
+async function store(
+  { coordinator: { plans }, caller }: PlanParts,
+  { result: plan, desired, seen }: PlannedNow,
+  remembers: boolean,
+): Promise<Uint8Array> {
   const body = encodeJson(plan);
   if (body.length > PLAN_BYTES_MAX) {
     throw new RefusedRequest(
@@ -73,24 +125,23 @@ export async function makePlan(
       `The plan has ${body.length} bytes, more than ${PLAN_BYTES_MAX}: plan fewer namespaces at a time.`,
     );
   }
-  const seen = remembers
-    ? state.namespaces.flatMap(({ ref, namespace }) =>
-        namespace.ok ? [{ ...ref, wasSharded: wasSharded(namespace.value) }] : [],
-      )
-    : [];
   const stored = {
     fingerprint: plan.fingerprint,
     environment: plan.environment,
     body,
     desired: encodeJson(desired),
   };
-  await plans.put(stored, seen, caller?.name ?? "shardctl");
-  return { plan, body };
+  await plans.put(stored, remembers ? seen : [], caller?.name ?? "shardctl");
+  return body;
+}
+
+function isGap({ guard }: Block): boolean {
+  return guard === "unreadable";
 }
 
 /** Nobody knows what would have to be done in a namespace that could not be read. */
 function refuseGaps({ blocks, environment }: Plan): void {
-  const unread = blocks.filter(({ guard }) => guard === "unreadable");
+  const unread = blocks.filter(isGap);
   if (unread.length === 0) return;
   const named = unread
     .slice(0, UNREAD_NAMED_MAX)
@@ -117,6 +168,15 @@ export function unknownPlan(fingerprint: string): RefusedRequest {
     "unknownPlan",
     `No plan ${fingerprint} is stored here: it was made elsewhere, or has expired. Plan again.`,
   );
+}
+
+/** The declared state within the owner's floors: a change is wanted by what is left of it. */
+function within(desired: DesiredState, floors: PolicyFloors): DesiredState {
+  const namespaces = desired.namespaces.map((spec) => ({
+    ...spec,
+    policy: withFloors(spec.policy, floors),
+  }));
+  return { ...desired, namespaces };
 }
 
 function sortNamespaces(desired: DesiredState): DesiredState {

@@ -3,9 +3,19 @@
  * told to the history.
  */
 import { compareText } from "../model/compare-text.ts";
+import type { Run } from "../model/api.ts";
+import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
-import type { Plan } from "../model/plan.ts";
-import type { DesiredState } from "../model/spec.ts";
+import { isEmptyPlan, type Plan } from "../model/plan.ts";
+import {
+  guardPolicy,
+  policyBefore,
+  type PolicyChange,
+  type PolicyFloors,
+  stricterPolicy,
+} from "../model/policy.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import type { AppliedRow, PolicyStore } from "./policy-store.ts";
 import { renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
@@ -13,6 +23,12 @@ import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "
 export interface AppliedState {
   readonly fingerprint: string;
   readonly desired: DesiredState;
+}
+
+/** The policies that hold beside those that manifests declare. */
+export interface PolicyStanding {
+  readonly applied: readonly AppliedRow[];
+  readonly floors: PolicyFloors;
 }
 
 /** A namespace that was read for a plan. */
@@ -35,6 +51,10 @@ export interface PlanCalls {
   readBody(fingerprint: string): Uint8Array | null;
   /** The desired state under a stored plan, as UTF-8 JSON. */
   readDesiredBody(fingerprint: string): Uint8Array | null;
+  /** The same specs with the policies that guards judge the plan by now, as UTF-8 JSON. */
+  readGuardedBody(fingerprint: string): Uint8Array | null;
+  /** The policies that a plan of the environment is compared with. */
+  policies(environment: string): PolicyStanding;
   /** Null when the plan is not stored, or no longer. */
   environmentOf(fingerprint: string): string | null;
   /** Namespaces of one environment, or of all: remembered or declared; sorted by name. */
@@ -44,6 +64,9 @@ export interface PlanCalls {
 export interface PlanBookParts {
   readonly storage: DurableObjectStorage;
   readonly store: CoordinatorStore;
+  readonly policies: PolicyStore;
+  /** The owner's. */
+  readonly floors: () => PolicyFloors;
   /** Plans that stay however old they are. */
   readonly keptPlans: () => readonly string[];
   /** Namespaces that the followed manifests of an environment, or of all, declare. */
@@ -51,6 +74,9 @@ export interface PlanBookParts {
   /** Told of each plan that is new. */
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
 }
+
+/** The counts with which a plan was stored first are everybody's who was shown none since. */
+const FIRST = "";
 
 export class PlanBook implements PlanCalls {
   readonly #parts: PlanBookParts;
@@ -79,6 +105,44 @@ export class PlanBook implements PlanCalls {
     return this.#parts.store.getDesired(fingerprint);
   }
 
+  readGuardedBody(fingerprint: string): Uint8Array | null {
+    const specs = this.readGuarded(fingerprint);
+    return specs && encodeJson(specs);
+  }
+
+  /**
+   * The specs under the plan as its guards judge them: what the plan loosens counts as before, also
+   * once it was applied.
+   */
+  readGuarded(fingerprint: string): readonly NamespaceSpec[] | null {
+    const plan = this.read(fingerprint);
+    const desired = this.readDesired(fingerprint);
+    if (plan === null || desired === null) return null;
+    const { policies, floors } = this.#parts;
+    const own = new Map(plan.policies?.map((change) => [change.namespace, change]));
+    const changed = new Set(plan.changes.map(({ namespace }) => namespace));
+    return desired.namespaces.map((spec) => {
+      if (!changed.has(spec.name)) return spec;
+      const change = own.get(spec.name);
+      const hasBefore = change !== undefined && !change.isNew;
+      const before = hasBefore ? policyBefore(change, spec.policy) : spec.policy;
+      const applied = policies.read(plan.environment, spec.name);
+      const judged = stricterPolicy(spec.policy, before);
+      return { ...spec, policy: guardPolicy(judged, applied?.policy ?? null, floors()) };
+    });
+  }
+
+  /** Applies the policies of a run that has succeeded: what was reviewed with its changes. */
+  applyPolicies({ fingerprint, environment }: Run): PolicyChange[] {
+    const { policies } = this.#parts;
+    return policies.apply(environment, this.read(fingerprint)?.policies ?? []);
+  }
+
+  policies(environment: string): PolicyStanding {
+    const { policies, floors } = this.#parts;
+    return { applied: policies.list(environment), floors: floors() };
+  }
+
   environmentOf(fingerprint: string): string | null {
     return this.#parts.store.environmentOfPlan(fingerprint);
   }
@@ -101,6 +165,9 @@ export class PlanBook implements PlanCalls {
       const plan = decodeJson(stored.body) as Plan;
       // The same plan made again is no news.
       if (known === null) onPlan(plan, actor, now);
+      const figures = figuresOf(plan.changes);
+      if (known === null) store.putShown(stored.fingerprint, FIRST, figures);
+      if (plan.changes.length > 0) store.putShown(stored.fingerprint, actor, figures);
       store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
       store.rememberNamespaces(
         stored.environment,
@@ -113,9 +180,9 @@ export class PlanBook implements PlanCalls {
     });
   }
 
-  /** Of a plan without changes nothing can be started: it is only what was compared last. */
+  /** Of an empty plan nothing can be started: it is only what was compared last. */
   #keepShown(known: Plan | null, again: Plan, stored: StoredPlan): StoredPlan {
-    if (known === null || known.changes.length === 0) return stored;
+    if (known === null || isEmptyPlan(known)) return stored;
     const { fingerprint } = stored;
     return {
       ...stored,
@@ -133,6 +200,19 @@ export class PlanBook implements PlanCalls {
       [],
       actor,
     );
+  }
+
+  /**
+   * The counts of the plan as it was made last for this caller. Null when it was only made for
+   * others.
+   */
+  shownTo(fingerprint: string, actor: string): ShownFigures | null {
+    return this.#parts.store.getShown(fingerprint, actor);
+  }
+
+  /** The counts with which the plan was stored first; null when nobody knows. */
+  firstShown(fingerprint: string): ShownFigures | null {
+    return this.#parts.store.getShown(fingerprint, FIRST);
   }
 
   /** Environments that somebody applied something to, sorted. */

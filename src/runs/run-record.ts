@@ -77,23 +77,24 @@ const POLL_LONGEST_MS = 2_000;
 /** Interval between questions about an operation that waits for a window or a person. */
 export const HOLD_MS = 5_000;
 
-/** A run in which nothing has been started yet. */
+/** A run in which nothing has been started yet. One of policies alone has succeeded at once. */
 export function createRun(
   plan: Plan,
   { id, requestedBy, overrides, origin, leaseToken, shown, now }: NewRun,
 ): RunRecord {
+  const isOver = plan.changes.length === 0;
   const run: Run = {
     id,
     environment: plan.environment,
     fingerprint: plan.fingerprint,
-    state: "running",
+    state: isOver ? "succeeded" : "running",
     requestedBy,
     overrides,
     origin,
     lease: { token: leaseToken, heartbeatAt: now, expiresAt: now + LEASE_MS },
     startedAt: now,
     updatedAt: now,
-    finishedAt: null,
+    finishedAt: isOver ? now : null,
     actions: plan.changes.map(pendingAction),
   };
   return { run, attempts: {}, cancelRequested: false, shown };

@@ -12,7 +12,9 @@ import type { Guard, Plan } from "../model/plan.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { RunOrigin } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";
+import type { ChangeProblem } from "./find-stale-changes.ts";
 import type { PlanBook } from "./plan-book.ts";
+import type { PolicyStore } from "./policy-store.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
 import { figuresOf, type ShownFigures } from "../model/count-moved.ts";
@@ -24,6 +26,8 @@ export interface ApplyOrder {
   readonly fingerprint: string;
   readonly overrides: readonly Guard[];
   readonly requestedBy: string;
+  /** Name of the caller's token: whom plans were shown to. */
+  readonly actor: string;
   readonly origin: RunOrigin | null;
   /**
    * True: only what the pull request of `origin` has shown last, or what was released there;
@@ -35,14 +39,20 @@ export interface ApplyOrder {
 export type StartRunFailure =
   | { readonly kind: "unknownPlan" }
   | { readonly kind: "locked"; readonly run: Run }
+  | { readonly kind: "stale"; readonly problems: readonly ChangeProblem[] }
   | { readonly kind: "notReviewed"; readonly message: string };
 
 /** An order that nothing here blocks but perhaps a rival. */
 export interface CheckedOrder {
-  /** The counts that its review has shown; null where none was needed, or none are known. */
+  /**
+   * The counts that its review has shown; without need of one, those that the caller was shown, or
+   * the newest review. Null where none are known.
+   */
   readonly shown: ShownFigures | null;
   /** The guards that it may override: as asked, or where it needs a review as released. */
   readonly overrides: readonly Guard[];
+  /** Policies of the plan in whose place another one was applied since. */
+  readonly stale: readonly ChangeProblem[];
   /** The active run that keeps the plan from starting; it may be the run of this very plan. */
   readonly rival: Run | null;
 }
@@ -95,6 +105,7 @@ export interface RunStartsParts {
   readonly store: CoordinatorStore;
   readonly book: RunBook;
   readonly plans: PlanBook;
+  readonly policies: PolicyStore;
   readonly reviews: ReviewsStore;
 }
 
@@ -131,6 +142,9 @@ export class RunStarts implements StartCalls {
       return rival.fingerprint === fingerprint
         ? success(rival)
         : failure({ kind: "locked", run: rival });
+    // A selection of reconciliation's own changes no policy.
+    const stale = own === null ? this.#stalePolicies(plan) : [];
+    if (stale.length > 0) return failure({ kind: "stale", problems: stale });
     const id = createRunId(now);
     this.#takeOver(plan.environment, id, now);
     const leaseToken = store.nextLeaseToken(plan.environment);
@@ -158,7 +172,8 @@ export class RunStarts implements StartCalls {
     const { fingerprint } = plan;
     this.#parts.plans.putOwn(plan, desired, RECONCILER);
     const requestedBy = RECONCILER;
-    const order = { fingerprint, overrides, requestedBy, origin, needsReview: false };
+    const actor = RECONCILER;
+    const order = { fingerprint, overrides, requestedBy, actor, origin, needsReview: false };
     const started = this.#start(order, judgedAt, { shown });
     return started.ok
       ? started
@@ -177,7 +192,21 @@ export class RunStarts implements StartCalls {
     if (!overrides.ok) return overrides;
     const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
     if (rival) this.#noteOrder(order, environment);
-    return success({ overrides: overrides.value, rival, shown: this.#shownTo(order, environment) });
+    const plan = this.#parts.plans.read(fingerprint);
+    return success({
+      overrides: overrides.value,
+      rival,
+      shown: this.#shownTo(order, environment),
+      stale: plan === null ? [] : this.#stalePolicies(plan),
+    });
+  }
+
+  #stalePolicies({ environment, policies = [] }: Plan): ChangeProblem[] {
+    return this.#parts.policies.findStale(environment, policies).map(({ namespace }) => ({
+      namespace,
+      kind: "stale",
+      message: `the policy of '${namespace}' is no longer the one that the plan was made to change`,
+    }));
   }
 
   putOff(order: ApplyOrder): void {
@@ -193,13 +222,19 @@ export class RunStarts implements StartCalls {
   }
 
   #shownTo(
-    { fingerprint, origin, needsReview }: ApplyOrder,
+    { fingerprint, actor, origin, needsReview }: ApplyOrder,
     environment: string,
   ): ShownFigures | null {
+    const { plans, reviews } = this.#parts;
     const pull = origin?.pull ?? null;
-    return needsReview && pull !== null
-      ? this.#parts.reviews.figures({ environment, pull, fingerprint })
-      : null;
+    if (needsReview)
+      return pull === null ? null : reviews.figures({ environment, pull, fingerprint });
+    // Nobody here has seen the counts that a plan for somebody else has renewed.
+    return (
+      plans.shownTo(fingerprint, actor) ??
+      reviews.newestFigures(environment, fingerprint) ??
+      plans.firstShown(fingerprint)
+    );
   }
 
   /** The active run that has to end before a change of these namespaces can start. */

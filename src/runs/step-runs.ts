@@ -123,9 +123,7 @@ export class RunSteps {
     const { plans, live } = this.#parts;
     let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
     return async (change, described) => {
-      specs ??= new Map(
-        plans.readDesired(run.fingerprint)?.namespaces.map((spec) => [spec.name, spec]),
-      );
+      specs ??= new Map(plans.readGuarded(run.fingerprint)?.map((spec) => [spec.name, spec]));
       const spec = specs.get(change.namespace);
       if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
       // The clock's guards are the hold's, which knows what was merged since: they have passed.
@@ -138,7 +136,8 @@ export class RunSteps {
     return findHold({
       pausedBy: this.#parts.pause()?.by ?? null,
       overrides: run.overrides,
-      desired: () => this.#parts.plans.readDesired(run.fingerprint),
+      specs: () => this.#parts.plans.readGuarded(run.fingerprint),
+      changed: () => this.#parts.plans.read(run.fingerprint)?.policies ?? [],
       declared: (namespace) => this.#parts.declared(run.environment, namespace),
       now,
     });

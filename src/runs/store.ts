@@ -92,6 +92,21 @@ export class CoordinatorStore {
     return this.#getDocument("desired", fingerprint);
   }
 
+  /**
+   * Takes note of the counts that somebody was shown with the plan.
+   *
+   * @param actor "" for the first that anybody was shown.
+   */
+  putShown(fingerprint: string, actor: string, figures: ShownFigures): void {
+    this.#putDocument("shownTo", shownId(fingerprint, actor), encodeJson(figures));
+  }
+
+  /** Null for somebody who was never shown the plan. */
+  getShown(fingerprint: string, actor: string): ShownFigures | null {
+    const body = this.#getDocument("shownTo", shownId(fingerprint, actor));
+    return body && (decodeJson(body) as ShownFigures);
+  }
+
   /** Null when the plan is not stored. */
   environmentOfPlan(fingerprint: string): string | null {
     const row = this.#sql
@@ -287,6 +302,11 @@ export class CoordinatorStore {
     for (const { fingerprint } of old) {
       this.#deleteDocument("plan", fingerprint);
       this.#deleteDocument("desired", fingerprint);
+      this.#sql.exec(
+        "DELETE FROM documents WHERE kind = 'shownTo' AND id >= ? AND id < ?",
+        shownId(fingerprint, ""),
+        `${fingerprint}0`,
+      );
       this.#sql.exec("DELETE FROM plans WHERE fingerprint = ?", fingerprint);
     }
   }
@@ -347,6 +367,10 @@ export interface StoredRun {
   readonly head: Omit<Run, "actions">;
   readonly attempts: RunRecord["attempts"];
   readonly actionCount: number;
+}
+
+function shownId(fingerprint: string, actor: string): string {
+  return `${fingerprint}/${actor}`;
 }
 
 // "/" sorts just below "0": all actions of a run lie between `<id>/` and `<id>0`.

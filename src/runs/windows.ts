@@ -1,7 +1,15 @@
 /** Maintenance windows against the clock. Core has none, so the Worker says which are open. */
 import { Cron } from "croner";
 
-import type { Window } from "../model/spec.ts";
+import type { Policy, Window } from "../model/spec.ts";
+
+/** True while one window of each of the policy's lists is open. */
+export function areWindowsOpen(
+  { windows, within = [] }: Pick<Policy, "windows" | "within">,
+  now: number,
+): boolean {
+  return [windows, ...within].every((list) => isAnyWindowOpen(list, now));
+}
 
 /**
  * True without windows, or when one of them is open: its last start is less than its duration ago.

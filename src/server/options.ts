@@ -7,6 +7,8 @@
  */
 import * as z from "zod";
 
+import { policySchema } from "../manifest/namespace-schema.ts";
+import { buildFloors, type PolicyLimits } from "../manifest/read-floors.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import { checkPrivateKey, type GithubCredentials } from "../github/client.ts";
 import type { RequireRole } from "./access/authorize.ts";
@@ -35,6 +37,13 @@ export interface ReconcilerOptions<Env extends object> {
    * with a token.
    */
   readonly access?: (env: Env) => CloudflareAccessOptions | undefined;
+  /**
+   * Limits for the policies of all namespaces, in the words of `spec.policy`, such as
+   * `{ maxSkew: 2, budget: { rows: 5_000_000 }, selfHeal: "alert" }`. A manifest may only be
+   * stricter: where it is looser, or says nothing, the limit holds. Of windows here and there both
+   * must be open. Default: none.
+   */
+  readonly guards?: PolicyLimits;
   /**
    * True allows every request without a token, on loopback addresses only: for development. Default
    * false.
@@ -217,7 +226,14 @@ const accessSchema = z
   })
   .optional();
 
+const guardsSchema = policySchema.optional();
+
 const alertsSchema = z.strictObject({ webhookUrl: address.exactOptional() });
+
+type CheckedOptions<Env extends object> = Pick<
+  ReconcilerOptions<Env>,
+  "github" | "alerts" | "access" | "guards"
+>;
 
 export type ReadSettings<Env extends object> = (env: Env) => Result<Settings, string>;
 
@@ -226,7 +242,7 @@ export type ReadSettings<Env extends object> = (env: Env) => Result<Settings, st
  * every request.
  */
 export function createSettingsReader<Env extends object>(
-  options: Pick<ReconcilerOptions<Env>, "github" | "alerts" | "access">,
+  options: CheckedOptions<Env>,
 ): ReadSettings<Env> {
   const known = new WeakMap<Env, Result<Settings, string>>();
   return (env) => {
@@ -237,23 +253,14 @@ export function createSettingsReader<Env extends object>(
 }
 
 function readSettings<Env extends object>(
-  options: Pick<ReconcilerOptions<Env>, "github" | "alerts" | "access">,
+  options: CheckedOptions<Env>,
   env: Env,
 ): Result<Settings, string> {
-  const defaults = env as DefaultEnv;
-  const given = options.github?.(env);
-  const github = given === undefined ? null : githubSchema.safeParse(withDefaults(given, defaults));
-  const alerts = alertsSchema.safeParse(
-    options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }),
-  );
-  const access = accessSchema.safeParse(options.access?.(env));
-  const issues = [
-    ...(access.error?.issues.map((issue) => ({ root: "access", issue })) ?? []),
-    ...(github?.error?.issues.map((issue) => ({ root: "github", issue })) ?? []),
-    ...(alerts.error?.issues.map((issue) => ({ root: "alerts", issue })) ?? []),
-  ];
-  if (issues.length > 0 || !alerts.success || !access.success) {
-    const listed = issues
+  const parsed = parseOptions(options, env);
+  const { github, alerts, access, guards } = parsed;
+  if (!github.success || !alerts.success || !access.success || !guards.success) {
+    const listed = Object.entries(parsed)
+      .flatMap(([root, { error }]) => error?.issues.map((issue) => ({ root, issue })) ?? [])
       .map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`)
       .join("; ");
     return failure(
@@ -261,10 +268,26 @@ function readSettings<Env extends object>(
     );
   }
   return success({
-    github: github?.success ? settleGithub(github.data) : null,
+    github: github.data === undefined ? null : settleGithub(github.data),
     alertWebhookUrl: alerts.data.webhookUrl ?? null,
     access: access.data === undefined ? null : settleAccess(access.data),
+    guards: guards.data === undefined ? {} : buildFloors(guards.data),
   });
+}
+
+function parseOptions<Env extends object>(options: CheckedOptions<Env>, env: Env) {
+  const defaults = env as DefaultEnv;
+  const given = options.github?.(env);
+  return {
+    access: accessSchema.safeParse(options.access?.(env)),
+    github: githubSchema
+      .optional()
+      .safeParse(given === undefined ? undefined : withDefaults(given, defaults)),
+    guards: guardsSchema.safeParse(options.guards),
+    alerts: alertsSchema.safeParse(
+      options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }),
+    ),
+  };
 }
 
 /** The given options, and for what they leave out the variables of `env`. */

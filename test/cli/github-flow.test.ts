@@ -34,6 +34,7 @@ import {
   MANIFEST,
   NOON,
   OTHER_FINGERPRINT,
+  POLICY_PLAN,
   actionOf,
   operationOf,
   planOf,
@@ -553,6 +554,27 @@ describe("an apply", () => {
     );
     expect(worker.requests.filter(({ path }) => path.endsWith("/apply"))).toEqual([]);
     expect(github.comments(pull)[0]?.body).toContain("Merged, but not applied.");
+  });
+
+  it("of a policy that the branch has taken back since brings nothing back", async () => {
+    const pull = merged();
+    const plan = {
+      ...POLICY_PLAN,
+      policies: (POLICY_PLAN.policies ?? []).map((change) => ({
+        ...change,
+        source: { ...change.source, file: "manifests/orders.yaml" },
+      })),
+    };
+    const state = world({ plan, reviews: [reviewOf(pull)] });
+    state.first = ({ path }) => {
+      if (path === "/v1/plans")
+        github.commit(repo, { files: { "manifests/orders.yaml": "old: 1\n" }, message: "Revert" });
+      return undefined;
+    };
+    const step = await runStep("apply", { kind: "push", repo }, state);
+    expect(step.exitCode, step.stderr).toBe(EXIT.done);
+    expect(step.outputs["outcome"]).toBe("superseded");
+    expect(worker.requests.filter(({ path }) => path.endsWith("/apply"))).toEqual([]);
   });
 
   it("of a commit that only other manifests have followed goes on", async () => {

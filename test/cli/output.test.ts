@@ -17,6 +17,7 @@ import {
   driftReport,
   liveReport,
   planOf,
+  POLICY_PLAN,
   repairPlan,
   skewBlock,
 } from "./support/states.ts";
@@ -158,6 +159,38 @@ describe("--json", () => {
     expect(run.exitCode).toBe(exitCode);
     const document = JSON.parse(run.stdout) as Record<string, unknown>;
     expect("error" in document).toBe(exitCode === EXIT.error);
+  });
+
+  it.each([
+    [[], EXIT.done],
+    [["--exit-code"], EXIT.changesPending],
+  ])("knows a plan of policies alone with %j", async (options, exitCode) => {
+    server = await startScriptedServer(reconciler({ plan: POLICY_PLAN }));
+    await using project = await temporaryProject();
+    const run = await runInProcess(["plan", ...options, "--json"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
+    expect(run.exitCode).toBe(exitCode);
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      changes: [],
+      policies: [{ namespace: "orders", fields: [{ field: "selfHeal", loosens: true }] }],
+      summary: { policies: 1 },
+    });
+  });
+
+  it("applies a plan of policies alone", async () => {
+    server = await startScriptedServer(reconciler({ plan: POLICY_PLAN }));
+    await using project = await temporaryProject();
+    const run = await runInProcess(["apply", "--auto-approve"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
+    expect(run.exitCode).toBe(EXIT.done);
+    expect(run.stdout + run.stderr).not.toContain("Nothing to do");
+    expect(server.requests.map(({ path }) => path)).toContain(
+      `/v1/plans/${POLICY_PLAN.fingerprint}/apply`,
+    );
   });
 
   it("puts progress on stderr", async () => {

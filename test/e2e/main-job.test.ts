@@ -163,10 +163,12 @@ describe("the main job", () => {
     await expectLive(6);
   });
 
-  it("imports what is live, and a plan of that finds nothing to do", async () => {
+  it("imports what is live, and a plan of that changes nothing but the policy, which is not live", async () => {
     expect((await shardctl("import", "--out", "imported")).exitCode).toBe(EXIT.done);
     const run = await shardctl("plan", "imported", "--exit-code");
-    expect(run.exitCode).toBe(EXIT.done);
+    expect(run.exitCode).toBe(EXIT.changesPending);
+    expect(run.stdout).toContain("~ orders: maxSkew 3 → 1.5");
+    expect(run.stdout).toContain("Plan: 1 policy change, 1 in sync.");
   });
 
   it("exports its own state, takes it over, and forgets nothing that lives", async () => {

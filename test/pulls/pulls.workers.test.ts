@@ -13,6 +13,7 @@ import type { ReviewList } from "../../src/model/review.ts";
 import type { LiveFailure } from "../../src/model/live.ts";
 import type { GithubFailure } from "../../src/github/port.ts";
 import { headMarker, planMarker } from "../../src/github/markers.ts";
+import { appliedPolicies } from "../../src/runs/policy-store.ts";
 import { answerMarker } from "../../src/pulls/answer-command.ts";
 import type { PullTask } from "../../src/pulls/pull-task.ts";
 import { controlEnv, controlsOf } from "../support/control-api.ts";
@@ -168,6 +169,35 @@ describe("an open pull request", () => {
     const [review] = await reviewsOf(1);
     expect(review).toMatchObject({ headSha, requestedBy: "shardctl" });
     expect(bodiesOf(1)[0]).toContain(review?.fingerprint);
+  });
+
+  it("shows a policy that moves no row, marks its line, and has it hold after the merge alone", async () => {
+    const layout = "strategy: none";
+    const name = "g25-orders";
+    github.pushMain({ [`manifests/${name}.yaml`]: manifest(name, layout) });
+    const text = manifest(name, `${layout}\n  policy: { selfHeal: apply, retainHours: 0 }`);
+    const headSha = openPull(125, name, text);
+    await see(125);
+    const body = bodiesOf(125)[0];
+    expect(body).toContain("1 policy change");
+    expect(body).not.toContain("No changes");
+    expect(body).toContain("selfHeal alert → apply");
+    expect(body).toContain("retainHours 24 hours → 0 hours");
+    expect(checksOf(headSha)).toMatchObject([
+      { annotations: [{ path: `manifests/${name}.yaml`, title: "Policy change" }] },
+    ]);
+    const applied = async (): Promise<unknown> =>
+      appliedPolicies((await gitopsCoordinator().plans.policies("production")).applied).get(name)
+        ?.policy;
+    expect(await applied()).not.toMatchObject({ selfHeal: "apply" });
+    github.mergePull(125);
+    await see(125);
+    expect(bodiesOf(125)[0]).not.toContain("Merged, but not applied");
+    await ask("POST", "/v1/reconcile?environment=production");
+    expect(await applied()).toMatchObject({ selfHeal: "apply", retainHours: 0 });
+    await see(125);
+    expect(bodiesOf(125)[0]).not.toContain("Merged, but not applied");
+    github.pushMain({ [`manifests/${name}.yaml`]: null });
   });
 
   it("is written to again when far more rows would move than it says", async () => {
@@ -473,6 +503,29 @@ describe("after the merge", () => {
     expect(bodiesOf(pull)[0]).toContain("Merged, but not applied");
     expect(bodiesOf(pull)[0]).toContain("/shardctl apply ");
     github.pushMain({ [`manifests/${name}.yaml`]: null });
+  });
+
+  it("has nothing to release while another namespace cannot be read, and stores no such plan", async () => {
+    openPull(76, "m6-orders");
+    await see(76);
+    const before = bodiesOf(76);
+    github.mergePull(76);
+    const other = "m6-other";
+    github.pushMain({ [`manifests/${other}.yaml`]: manifest(other) });
+    await controlsOf(other).breakCalls(SILENT, 1000);
+    await controlsOf("m6-orders").edit({ epoch: 5 });
+    const plans = (): Promise<unknown> =>
+      runInDurableObject(gitopsStub(), (_instance, { storage }) =>
+        storage.sql.exec("SELECT fingerprint FROM plans ORDER BY fingerprint").toArray(),
+      );
+    const stored = await plans();
+    await see(76);
+    expect(bodiesOf(76)).toEqual(before);
+    expect(await plans()).toEqual(stored);
+    await controlsOf(other).breakCalls(SILENT, 0);
+    await work({ kind: "scan", all: true });
+    expect(bodiesOf(76)[0]).toContain("/shardctl apply ");
+    for (const name of [other, "m6-orders"]) github.pushMain({ [`manifests/${name}.yaml`]: null });
   });
 
   it("a plan whose counts have moved since is told again, and waits for a release", async () => {

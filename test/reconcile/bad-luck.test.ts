@@ -112,7 +112,10 @@ describe("manifests that are not to be followed", () => {
     "that %s: the last good state is held, nothing is applied, and it is said",
     async (_name, reading, reason) => {
       const world = await settled("carts");
-      world.merge([orders({ policy: { selfHeal: "apply" } }), spec("carts", { count: 4 })]);
+      await world.reviewAndMerge([
+        orders({ policy: { selfHeal: "apply" } }),
+        spec("carts", { count: 4 }),
+      ]);
       await world.tick();
       world.merge([], reading);
       world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
@@ -341,7 +344,7 @@ describe("trouble of one namespace in the last phase", () => {
         ]);
         world.ports = () => ({
           ...ports,
-          isWindowOpen: (windows) => {
+          isWindowOpen: ({ windows }) => {
             if (windows.length > 0)
               throw new RangeError("Invalid time zone specified: Nowhere/Land");
             return true;

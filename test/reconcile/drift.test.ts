@@ -426,7 +426,7 @@ describe("skew", () => {
       reason: "more uneven than policy.maxSkew 1.05 allows",
     });
     expect(drift?.detail).toMatch(/^skew 1\.\d\d is above 1\.05$/);
-    world.merge([orders({ policy: { maxSkew: 1.05, selfHeal: "apply" } })]);
+    await world.reviewAndMerge([orders({ policy: { maxSkew: 1.05, selfHeal: "apply" } })]);
     await world.tick(3);
     expect(world.startedRuns()).toMatchObject([
       { state: "succeeded", actions: [{ kind: "rebalance" }] },

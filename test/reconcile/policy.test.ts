@@ -279,10 +279,17 @@ describe("self-healing", () => {
     await world.tick(5);
     expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "Suspended" });
     expect(await world.drifts()).toMatchObject([{ kind: "spec", state: "open" }]);
-    world.merge([orders({ policy: { selfHeal: "apply" } })]);
+    // For the plan of the merge that lifts it, it counts as before.
+    const lifted = [orders({ policy: { selfHeal: "apply" } })];
+    const { fingerprint } = await world.reviewAndMerge(lifted);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "Suspended" });
+    expect((await world.plan(lifted)).fingerprint).toBe(fingerprint);
+    await world.reviewAndMerge(lifted, ["suspend"]);
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(4);
     expect(await world.drifts()).toEqual([]);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ suspend: false });
   });
 
   it("does nothing beyond the budget", async () => {
@@ -509,6 +516,9 @@ describe("windows", () => {
     await world.tick(3);
     expect(await pauseOf(world, "a-first")).not.toBeNull();
     world.merge([spec("a-first", { count: 6 })]);
+    await world.tick(2);
+    expect(await pauseOf(world, "a-first")).not.toBeNull();
+    await world.reviewAndMerge([spec("a-first", { count: 6 })]);
     await world.tick(2);
     expect(await pauseOf(world, "a-first")).toBeNull();
   });

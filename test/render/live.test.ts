@@ -301,10 +301,10 @@ describe("renderRun", () => {
   it("that failed", async () => {
     await expect(renderRun(ended, { now })).toMatchFileSnapshot("../golden/render/run-failed.txt");
   });
-  it("with nothing to do", () => {
+  it("of a plan without changes", () => {
     expect(
       renderRun({ ...run, actions: [], state: "succeeded", finishedAt: COUNTED_AT }, { now }),
-    ).toContain("\nRun: nothing to do.\n");
+    ).toContain("\nRun: no rows to move.\n");
   });
 });
 

@@ -9,6 +9,7 @@ import {
   emptyPlan,
   estimatedPlan,
   everyKindPlan,
+  governedPlan,
   hugePlan,
   unmanagedPlan,
 } from "../support/plans.ts";
@@ -19,6 +20,7 @@ const plans = {
   empty: emptyPlan,
   estimated: estimatedPlan,
   unmanaged: unmanagedPlan,
+  governed: governedPlan,
 };
 
 describe.each(Object.entries(plans))("%s", (name, makePlan) => {
@@ -39,9 +41,26 @@ describe.each(Object.entries(plans))("%s", (name, makePlan) => {
     const json = `${JSON.stringify(planDocument(plan), null, 2)}\n`;
     await expect(json).toMatchFileSnapshot(`../golden/plan/${name}.json`);
     const { summary, ...rest } = JSON.parse(json);
-    expect(rest).toEqual(plan);
+    expect(rest).toEqual({ policies: [], ...plan });
     expect(summary.blocks).toBe(plan.blocks.length);
   });
+});
+
+it("fits GitHub's limit with 2,000 policies, says how many there are, and first what loosens", async () => {
+  const plan = await governedPlan();
+  const [one, loose] = plan.policies ?? [];
+  if (!one || !loose) throw new Error("The model plan has policies");
+  const strict = { ...one, fields: one.fields.filter(({ loosens }) => !loosens) };
+  const policies = [
+    ...Array.from({ length: 2000 }, (_, index) => ({ ...strict, namespace: `n${index}` })),
+    { ...loose, namespace: "the-loose-one" },
+  ];
+  const text = renderPlanMarkdown({ ...plan, policies });
+  expect(text.length).toBeLessThan(MARKDOWN_LENGTH_MAX);
+  expect(text).toContain("**Policies that change: 2,001**");
+  expect(text).toContain("1 policy loosens something");
+  expect(text).toContain("the-loose-one");
+  expect(text).toMatch(/… and [\d,]+ more policies/);
 });
 
 it("lists who moves what when asked to", async () => {

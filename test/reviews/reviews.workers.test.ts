@@ -484,6 +484,14 @@ describe("an apply by a workflow", () => {
     await review(37, plan.fingerprint);
     expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
     const body = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides: [] };
+    // A release agrees to what its pull request shows, not to what a job has counted since.
+    expect((await ask("PUT", "/v1/reviews/36/release", { body })).status).toBe(200);
+    expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
+    await ask("PUT", "/v1/reviews", {
+      token: await workflowToken(),
+      body: { pull: 36, headSha: SHA, fingerprint: plan.fingerprint, runUrl: null },
+    });
+    expect(await applyAs<Problem>(36, plan.fingerprint)).toMatchObject(moved);
     expect((await ask("PUT", "/v1/reviews/36/release", { body })).status).toBe(200);
     const started = await applyAs<Run>(36, plan.fingerprint);
     expect(started.status).toBe(202);
@@ -505,6 +513,27 @@ describe("an apply by a workflow", () => {
     const run = await ask<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, { body: {} });
     expect(run.status).toBe(202);
     await endOf(run.body.id);
+  });
+
+  it("of policies alone is made at once, and once, by the job of a pull request that has shown it", async () => {
+    const declared = spec("wp-orders", {
+      strategy: "none",
+      shardKey: null,
+      count: 1,
+      policy: { ...DEFAULT_POLICY, selfHeal: "apply" },
+    });
+    const plan = await planFor([declared]);
+    expect(plan).toMatchObject({ changes: [], policies: [{ namespace: "wp-orders" }] });
+    expect(await applyAs<Problem>(38, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "notReviewed" },
+    });
+    expect((await planFor([declared])).policies).toHaveLength(1);
+    await review(38, plan.fingerprint);
+    const run = await applyAs<Run>(38, plan.fingerprint);
+    expect(run).toMatchObject({ status: 202, body: { state: "succeeded", actions: [] } });
+    expect((await planFor([declared])).policies).toBeUndefined();
+    expect((await applyAs<Run>(38, plan.fingerprint)).body.id).toBe(run.body.id);
   });
 });
 
@@ -562,6 +591,7 @@ describe("the lease of an environment", () => {
       overrides: [],
       requestedBy: "test",
       origin: null,
+      actor: "ci",
       needsReview: false,
     };
     const taken = await gitopsCoordinator().starts.start(order, Date.now());

@@ -110,7 +110,12 @@ describe("POST /v1/plans", () => {
       spec(`p7-${name}`, { labels: { team: "shop" } }),
     );
     const idle = Array.from({ length: 6 }, (_, index) =>
-      spec(`p7-idle-${index}`, { strategy: "none", shardKey: null, count: 1 }),
+      spec(`p7-idle-${index}`, {
+        strategy: "none",
+        shardKey: null,
+        count: 1,
+        policy: DEFAULT_POLICY,
+      }),
     );
     const first = await makePlan("plan-7", [...honest, ...idle]);
     expect(first.blocks).toMatchObject([{ guard: "bulkChange" }]);
@@ -123,7 +128,12 @@ describe("POST /v1/plans", () => {
     const before = await read();
     const padded = [...honest, ...idle].concat(
       Array.from({ length: 20 }, (_, index) =>
-        spec(`p7-pad-${index}`, { strategy: "none", shardKey: null, count: 1 }),
+        spec(`p7-pad-${index}`, {
+          strategy: "none",
+          shardKey: null,
+          count: 1,
+          policy: DEFAULT_POLICY,
+        }),
       ),
     );
     expect((await makePlan("plan-7", padded)).fingerprint).not.toBe(first.fingerprint);

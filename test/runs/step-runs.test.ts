@@ -10,6 +10,7 @@ import { figuresOf } from "../../src/model/count-moved.ts";
 import type { Pause } from "../../src/model/drift.ts";
 import { createMemoryAccess, type MemoryAccess } from "../support/live/memory.ts";
 import { PlanBook } from "../../src/runs/plan-book.ts";
+import { PolicyStore } from "../../src/runs/policy-store.ts";
 import { RunBook } from "../../src/runs/run-book.ts";
 import { RunSteps } from "../../src/runs/step-runs.ts";
 import { CoordinatorStore, encodeJson } from "../../src/runs/store.ts";
@@ -51,6 +52,8 @@ class Bench {
     const plans = new PlanBook({
       storage,
       store,
+      policies: new PolicyStore(sql),
+      floors: () => ({}),
       keptPlans: () => [],
       declared: () => [],
       onPlan: () => undefined,

@@ -59,8 +59,9 @@ async function makeDue(stub: DurableObjectStub = coordinatorStub()): Promise<voi
 
 describe("the history", () => {
   it("tells of a plan, its run and what the run moved, each once, with who asked", async () => {
-    const plan = await makePlan("events-1", [spec("e1-orders")]);
-    await makePlan("events-1", [spec("e1-orders")]);
+    const declared = [spec("e1-orders", { policy: DEFAULT_POLICY })];
+    const plan = await makePlan("events-1", declared);
+    await makePlan("events-1", declared);
     const run = await followRun((await applyPlan(plan)).id);
     const events = await eventsOf("environment=events-1");
     expect(events.map(({ kind, namespace, actor }) => [kind, namespace, actor])).toEqual([

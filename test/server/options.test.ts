@@ -27,8 +27,33 @@ describe("the options of a Worker", () => {
     expect(read(undefined, { GITHUB_TOKEN: "t" })).toEqual({
       github: null,
       access: null,
+      guards: {},
       alertWebhookUrl: null,
     });
+  });
+
+  it("take the owner's guards in the words of a manifest, and only what is named", () => {
+    const guards = {
+      maxSkew: 2,
+      budget: { rows: 5000 },
+      windows: [{ start: "0 2 * * *", duration: "1h30m" }],
+    };
+    const settings = createSettingsReader({ guards })({});
+    expect(settings).toMatchObject({ ok: true });
+    expect(settings.ok ? settings.value.guards : null).toEqual({
+      maxSkew: 2,
+      budgetRows: 5000,
+      windows: [{ start: "0 2 * * *", durationMs: 5_400_000, timezone: "UTC" }],
+    });
+  });
+
+  it.each([
+    [{ maxSkew: 0.5 }, "guards.maxSkew"],
+    [{ budgetRows: 7 }, "guards"],
+    [{ windows: [{ start: "0 0 30 2 *", duration: "1h" }] }, "guards.windows.0.start"],
+  ])("with the guards %j are refused", (guards, named) => {
+    const settings = createSettingsReader({ guards: guards as { maxSkew: number } })({});
+    expect(settings).toMatchObject({ ok: false, failure: expect.stringContaining(named) });
   });
 
   it("have a default for all but the repository, its ids and the environment", () => {

@@ -11,6 +11,7 @@ import type { EventList } from "../../src/model/event.ts";
 import type { Review, ReviewList } from "../../src/model/review.ts";
 import type { ImportReport, StateDocument } from "../../src/model/state-file.ts";
 import { NUMBERS_SKIPPED } from "../../src/server/coordinator/state/merge-events.ts";
+import { DEFAULT_POLICY, type NamespaceSpec } from "../../src/model/spec.ts";
 import { allTables, LEFT_OUT } from "../../src/server/coordinator/state/state-tables.ts";
 import { stateJsonSchema } from "../../src/server/state-schema.ts";
 import {
@@ -74,11 +75,16 @@ function comparable({ tables }: StateDocument): StateDocument["tables"] {
   return { ...tables, reconcileDocuments: [] };
 }
 
+/** With the default policy: others are new to a Worker that has lost its state. */
+function plain(name: string, count = 2): NamespaceSpec {
+  return spec(name, { count, policy: DEFAULT_POLICY });
+}
+
 /** A Worker with a run, a reviewed plan that waits, a pause and a tick behind it. */
 async function lived(environment: string, name: string): Promise<string> {
-  await followRun((await applyPlan(await makePlan(environment, [spec(name)]))).id);
+  await followRun((await applyPlan(await makePlan(environment, [plain(name)]))).id);
   await reconcile(environment);
-  const { fingerprint } = await makePlan(environment, [spec(name, { count: 4 })]);
+  const { fingerprint } = await makePlan(environment, [plain(name, 4)]);
   await review(fingerprint, 7);
   return fingerprint;
 }
@@ -365,7 +371,7 @@ describe("an import", () => {
     const fingerprint = await lived("state-11", "s11-orders");
     const file = await exportState(send);
     await loseState(coordinatorStub());
-    await makePlan("state-11", [spec("s11-orders", { count: 4 })]);
+    await makePlan("state-11", [plain("s11-orders", 4)]);
     await review(fingerprint, 7);
     await sqlOf((sql) => sql.exec("UPDATE reviews SET counts = 0"));
     expect(rowsOf(await importState(send, file), "reviews").replaced).toBe(1);

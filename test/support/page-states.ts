@@ -316,6 +316,7 @@ const PLAN = {
   rekey: 0,
   unshard: 0,
   inSync: 3,
+  policies: 0,
   notPlanned: 0,
   unmanaged: 0,
   blocks: 1,

@@ -9,6 +9,7 @@ import { planOf } from "./check-plan.ts";
 import {
   type Row,
   type World,
+  applied,
   desired,
   hashOf,
   integerRows,
@@ -103,6 +104,35 @@ export async function blockedPlan(): Promise<Plan> {
     desired: state,
     live: { namespaces: [...live.namespaces, lost] },
     isWindowOpen: ({ name }) => name !== "frozen",
+  });
+}
+
+/** Policies that change beside a change that they would help, under a floor of the owner. */
+export async function governedPlan(): Promise<Plan> {
+  const night = { start: "0 2 * * 1-5", durationMs: 7_200_000, timezone: "Europe/Berlin" };
+  const noon = { start: "0 12 * * *", durationMs: 3_600_000, timezone: "UTC" };
+  const state = desired(
+    spec("orders", { count: 12, policy: { budgetRows: 1_000_000, windows: [] } }),
+    spec("carts", { strategy: "none", policy: { selfHeal: "apply", retainHours: 0, maxSkew: 5 } }),
+    spec("archive", {
+      strategy: "none",
+      policy: { suspend: true, onMissingKey: "allow", rowsPerSecondMax: 20_000, windows: [noon] },
+    }),
+  );
+  const worlds = [
+    world("orders", { rows: rowsOf(3000), layout: hashOf("orders", 8) }),
+    world("carts", { rows: rowsOf(3) }),
+    world("archive", { rows: rowsOf(3) }),
+  ];
+  return buildPlan({
+    desired: state,
+    live: liveState(state, worlds),
+    applied: applied({
+      orders: { budgetRows: 100, windows: [night] },
+      archive: { windows: [night, noon] },
+    }),
+    floors: { maxSkew: 2 },
+    isWindowOpen: ({ policy }) => policy.windows.length === 0,
   });
 }
 

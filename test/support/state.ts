@@ -28,6 +28,7 @@ import type {
 } from "../../src/model/live.ts";
 import type { OperationStatus } from "../../src/model/operation.ts";
 import type { Plan } from "../../src/model/plan.ts";
+import type { AppliedPolicies } from "../../src/model/policy.ts";
 import {
   decideNamespace,
   type LiveEntry,
@@ -99,6 +100,16 @@ export function spec(name: string, { policy, ...changes }: SpecChanges = {}): Na
     source: { file: `manifests/${name}.yaml`, line: 4, column: 3 },
     ...changes,
   };
+}
+
+/** Applied policies, each at its first revision. */
+export function applied(policies: Readonly<Record<string, Partial<Policy>>>): AppliedPolicies {
+  return new Map(
+    Object.entries(policies).map(([name, policy]) => [
+      name,
+      { policy: { ...DEFAULT_POLICY, ...policy }, revision: 1 },
+    ]),
+  );
 }
 
 export function desired(...namespaces: readonly NamespaceSpec[]): DesiredState {

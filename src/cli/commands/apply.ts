@@ -7,7 +7,7 @@ import { userInfo } from "node:os";
 import type { Command } from "commander";
 
 import type { Run } from "../../model/api.ts";
-import type { Guard, Plan } from "../../model/plan.ts";
+import { type Guard, isEmptyPlan, type Plan } from "../../model/plan.ts";
 import { standingBlocks } from "../../planning/check-safety.ts";
 import type { DesiredState } from "../../model/spec.ts";
 import type { ApiClient } from "../api-client.ts";
@@ -147,7 +147,7 @@ async function applyPlan(
   const { plan, desired } = candidate;
   const blocks = standingBlocks(plan, overrides);
   if (blocks.length > 0) return failBlocked(plan, blocks);
-  if (plan.changes.length === 0) {
+  if (isEmptyPlan(plan)) {
     session.say("Nothing to do: live matches the manifests.");
     return { ok: true, value: { exitCode: EXIT.done, json: { plan: planJson(plan), run: null } } };
   }

@@ -37,7 +37,7 @@ export function defineImport(program: Command, perform: Perform): void {
     .command("import")
     .summary("write manifests for what is live")
     .description(
-      "Write a manifest for each live namespace. A plan of these manifests finds nothing to do.",
+      "Write a manifest for each live namespace. A plan of these manifests changes no layout. Policies that were applied are not in them.",
     )
     .option(
       "--namespace <name>",

@@ -5,7 +5,7 @@ import { type CommonOptions, type Perform, withHelp, withServerOptions } from ".
 import { connectApi } from "../connect-api.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
-import type { Plan } from "../../model/plan.ts";
+import { isEmptyPlan, type Plan } from "../../model/plan.ts";
 import { planInActions } from "../github/plan-in-actions.ts";
 import { loadDesired } from "../load-desired.ts";
 import { writePlanFile } from "../plan-file.ts";
@@ -92,5 +92,5 @@ async function plan(
 function exitCodeOf(answer: Plan, options: PlanOptions): ExitCode {
   if (options.exitCode !== true) return EXIT.done;
   if (answer.blocks.length > 0) return EXIT.blocked;
-  return answer.changes.length > 0 ? EXIT.changesPending : EXIT.done;
+  return isEmptyPlan(answer) ? EXIT.done : EXIT.changesPending;
 }

@@ -18,7 +18,7 @@
  * | no changes                        | nothing to do                                                            |
  */
 import type { Run } from "../../model/api.ts";
-import type { Guard, Plan } from "../../model/plan.ts";
+import { type Guard, isEmptyPlan, type Plan } from "../../model/plan.ts";
 import { standingBlocks } from "../../planning/check-safety.ts";
 import type { Review } from "../../model/review.ts";
 import type { Pull } from "../../github/port.ts";
@@ -115,7 +115,7 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
   // One whose lease is lost is in nobody's way: the next run takes over.
   const rival = active.value.find(({ lease }) => lease.expiresAt > flow.session.host.now());
   if (rival !== undefined) return waitForRival(flow, plan, rival, describeRival(rival));
-  if (plan.changes.length === 0 && plan.blocks.length === 0) return endUnchanged(flow, plan);
+  if (isEmptyPlan(plan) && plan.blocks.length === 0) return endUnchanged(flow, plan);
   return pull === null ? endStale(flow, plan, null) : applyAsShown(flow, plan, reviewed);
 }
 

@@ -3,8 +3,9 @@
  * the exit code.
  */
 import type { Run } from "../../model/api.ts";
-import type { Plan } from "../../model/plan.ts";
-import type { Review } from "../../model/review.ts";
+import { isEmptyPlan, type Plan } from "../../model/plan.ts";
+import type { Pull } from "../../github/port.ts";
+import type { Review, ReviewReceipt } from "../../model/review.ts";
 import { describePlanDifference } from "../../render/plan-difference.ts";
 import { type CommentState, renderComment } from "../../pulls/plan-comment.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
@@ -62,7 +63,19 @@ export async function endStale(
   for (const line of moved) session.say(`  ${line}`);
   await flow.actions.summarize(renderComment(state, contextOf(flow)));
   const posted = await writeComment(flow, state);
-  return posted.ok ? end(flow, "stale", plan, EXIT.stalePlan) : posted;
+  if (!posted.ok) return posted;
+  // A release agrees to the counts that stand in the pull request. Another plan was told before.
+  const isAgain = reviewed?.fingerprint === plan.fingerprint && !flow.isWorkerPosting;
+  const noted = pull !== null && isAgain ? await noteShown(flow, pull, plan) : null;
+  return noted?.ok === false ? noted : end(flow, "stale", plan, EXIT.stalePlan);
+}
+
+async function noteShown(
+  { api, actions, sha }: EndingFlow,
+  { number }: Pull,
+  { fingerprint }: Plan,
+): Promise<CliResult<ReviewReceipt>> {
+  return api.putReview({ fingerprint, pull: number, headSha: sha, runUrl: actions.runUrl });
 }
 
 export async function endHeld(
@@ -99,7 +112,7 @@ export async function end(
 ): Promise<CliResult<Outcome>> {
   await actions.output({
     outcome,
-    hasChanges: plan.changes.length > 0,
+    hasChanges: !isEmptyPlan(plan),
     fingerprint: plan.fingerprint,
   });
   return { ok: true, value: { exitCode, json } };

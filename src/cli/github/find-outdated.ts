@@ -38,7 +38,11 @@ export async function findOutdated(
   if (!before.ok) return failGithub(before.failure);
   if (!now.ok) return failGithub(now.failure);
   const paths = [
-    ...new Set(plan.changes.map(({ source }) => atRepositoryRoot(prefix, source.file))),
+    ...new Set(
+      [...plan.changes, ...(plan.policies ?? [])].map(({ source }) =>
+        atRepositoryRoot(prefix, source.file),
+      ),
+    ),
   ].toSorted();
   const unknown = paths.find((path) => !before.value.has(path));
   if (unknown !== undefined)

@@ -9,7 +9,7 @@
  * | merge queue                       | plan into the summary, and the check that the queue waits for on its own commit   |
  * | anything else                     | plan into the summary                                                           |
  */
-import type { Plan } from "../../model/plan.ts";
+import { isEmptyPlan, type Plan } from "../../model/plan.ts";
 import type { DesiredState } from "../../model/spec.ts";
 import type { PullRequestEvent } from "../../github/actions-event.ts";
 import { planMarker } from "../../github/markers.ts";
@@ -143,7 +143,7 @@ async function showPlan(
   const known = await api.reviews(environment, pull);
   if (!known.ok) return known;
   if (known.value.postedBy === "caller") {
-    const isNews = plan.changes.length > 0 || plan.blocks.length > 0;
+    const isNews = !isEmptyPlan(plan) || plan.blocks.length > 0;
     const rules = { createIfAbsent: isTouched && isNews, onlyWhileOpen: true };
     const comment = await postComment(session, actions, place, { kind: "planned", plan }, rules);
     if (!comment.ok || comment.value !== "posted") return comment;
@@ -319,7 +319,7 @@ async function end(
 ): Promise<CliResult<Outcome>> {
   await actions.output({
     outcome,
-    hasChanges: (plan?.changes.length ?? 0) > 0,
+    hasChanges: plan !== null && !isEmptyPlan(plan),
     fingerprint: plan?.fingerprint ?? null,
   });
   const exitCode = outcome === "blocked" ? EXIT.blocked : EXIT.done;
@@ -329,7 +329,7 @@ async function end(
 function outcomeOf(plan: Plan, isTouched: boolean): ActionsOutcome {
   if (!isTouched) return "untouched";
   if (plan.blocks.length > 0) return "blocked";
-  return plan.changes.length > 0 ? "planned" : "no_changes";
+  return isEmptyPlan(plan) ? "no_changes" : "planned";
 }
 
 /** Marks go to paths of the repository, whatever the working directory was. */

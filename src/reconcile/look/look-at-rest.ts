@@ -11,7 +11,9 @@ import { liveRows } from "../../planning/decide-change.ts";
 import { isNothing } from "../../model/what-lives.ts";
 import {
   type AuditFinding,
+  declaredSpec,
   digestLayout,
+  guardedSpec,
   type NamespaceState,
   type PendingChange,
 } from "../namespace-state.ts";
@@ -209,13 +211,19 @@ async function planSpec(
 }
 
 /** In sync is not always well. */
-function readiness({ faults }: NamespaceState, live: LiveNamespace): ConditionChange {
+function readiness({ faults, held }: NamespaceState, live: LiveNamespace): ConditionChange {
   const fault =
     faults.find(({ kind }) => kind === "unhealthy") ??
     faults.find(({ kind }) => kind === "misplaced");
   if (!fault) {
     const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
-    return { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
+    return held && !held.isApplied
+      ? {
+          type: "Ready",
+          reason: "PolicyHeld",
+          message: `As declared: ${counted}. Another policy is declared, and not applied: no plan that was reviewed and merged shows it, or its other changes are not made`,
+        }
+      : { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
   }
   const type = fault.state === "open" ? "Stalled" : "Reconciling";
   const reason = fault.kind === "unhealthy" ? "Unhealthy" : "Misplaced";
@@ -237,7 +245,15 @@ async function notePending(
   const { cause, change } = wanted;
   // `decide` asks window and suspend by the clock and the manifest of its own moment.
   const blocks = checkSafety({
-    changes: [{ change, spec, live, windowOpen: true }],
+    changes: [
+      {
+        change,
+        spec: guardedSpec(state, spec),
+        declared: declaredSpec(state, spec).policy,
+        live,
+        windowOpen: true,
+      },
+    ],
     managed: { namespaces: 0, rows: 0 },
     unmanaged: 0,
   }).filter(({ guard }) => guard !== "suspend");

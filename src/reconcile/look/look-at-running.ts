@@ -116,7 +116,7 @@ function letGoOutsideWindow({ name, run: id, spec }: NamespaceState, { ports }: 
     !run ||
     !spec ||
     run.overrides.includes("window") ||
-    ports.isWindowOpen(spec.policy.windows, ports.now())
+    ports.isWindowOpen(spec.policy, ports.now())
   )
     return;
   const isPending = run.actions.some(
@@ -220,5 +220,5 @@ function findHold(
   const isOurs =
     run !== null || (runIdOf(operation.correlationId) !== null && isPausedByUs(operation));
   if (!isOurs || spec === null || run?.overrides.includes("window")) return null;
-  return ports.isWindowOpen(spec.policy.windows, ports.now()) ? null : WINDOW_CLOSED;
+  return ports.isWindowOpen(spec.policy, ports.now()) ? null : WINDOW_CLOSED;
 }

@@ -4,7 +4,7 @@
  *
  * | part             | owns                                                       |
  * |------------------|------------------------------------------------------------|
- * | `plans`          | stored plans                                               |
+ * | `plans`          | stored plans; `policies` those that were applied           |
  * | `reviews`        | what pull requests were shown and released, as it comes;   |
  * |                  | `reviewsStore` as it is stored                             |
  * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
@@ -27,7 +27,9 @@ import { Memory } from "./memory.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
+import type { PolicyFloors } from "../../model/policy.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
+import { PolicyStore } from "../../runs/policy-store.ts";
 import { PullReviews } from "../../reviews/pull-reviews.ts";
 import { MergedPulls } from "../../pulls/merged-pulls.ts";
 import { PullWork } from "../../pulls/pull-work.ts";
@@ -66,6 +68,9 @@ export interface CoordinatorParts {
   readonly alarm: AlarmClock;
 }
 
+/** Takes the place of the owner's floors in a Worker that is set up wrongly. */
+const NOTHING_STARTS: PolicyFloors = { suspend: true };
+
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const { storage, settings } = outside;
@@ -76,9 +81,13 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const store = new CoordinatorStore(storage.sql);
   const reviewsStore = new ReviewsStore(storage.sql);
 
+  const policies = new PolicyStore(storage.sql);
+  const floors = (): PolicyFloors => settings()?.guards ?? NOTHING_STARTS;
   const plans = new PlanBook({
     storage,
     store,
+    policies,
+    floors,
     keptPlans: () => reviewsStore.keptPlans(),
     declared: (environment) => reconciliation.declaredRefs(environment),
     onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
@@ -94,16 +103,10 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     storage,
     store,
     arm,
-    onWrite: (run: Run, before: Run | null, now: number) => {
-      page.noteRun(run, before);
-      observation.noteRun(run, before, now);
-      reconciliation.noteRun(run, before);
-      if (run.state !== before?.state) pullWork.tellRun(run, now);
-      if (run.state !== before?.state && run.state !== "running" && wasCancelled(run))
-        reviews.takeBackAfter(run);
-    },
+    onWrite: (...written) =>
+      noteRun({ page, observation, reconciliation, pullWork, plans, reviews }, ...written),
   });
-  const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });
+  const starts = new RunStarts({ store, book: runs, plans, policies, reviews: reviewsStore });
   const steps = new RunSteps({
     store,
     book: runs,
@@ -129,6 +132,8 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     live: (environment) => noteSights(live(), environment, page, observation),
     reviews: reviewsStore,
     plans,
+    policies,
+    floors,
     runs,
     starts,
     names: store,
@@ -186,6 +191,31 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     reconciliation,
     steps,
   };
+}
+
+interface RunListeners {
+  readonly page: Pick<PageFacts, "noteRun">;
+  readonly observation: Pick<Observation, "noteRun" | "notePolicies">;
+  readonly reconciliation: Pick<Reconciliation, "noteRun">;
+  readonly pullWork: Pick<PullWork, "tellRun">;
+  readonly plans: Pick<PlanBook, "applyPolicies">;
+  readonly reviews: Pick<PullReviews, "takeBackAfter">;
+}
+
+/** Tells everybody who follows runs what was written of one. */
+function noteRun(
+  { page, observation, reconciliation, pullWork, plans, reviews }: RunListeners,
+  run: Run,
+  before: Run | null,
+  now: number,
+): void {
+  page.noteRun(run, before);
+  observation.noteRun(run, before, now);
+  reconciliation.noteRun(run, before);
+  if (run.state === before?.state) return;
+  pullWork.tellRun(run, now);
+  if (run.state === "succeeded") observation.notePolicies(plans.applyPolicies(run), run, now);
+  if (run.state !== "running" && wasCancelled(run)) reviews.takeBackAfter(run);
 }
 
 /** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */

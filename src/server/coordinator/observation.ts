@@ -11,13 +11,21 @@ import type { Run } from "../../model/api.ts";
 import type { HistoryEvent } from "../../model/event.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import type { Plan } from "../../model/plan.ts";
+import type { PolicyChange } from "../../model/policy.ts";
 import type { Release, Review } from "../../model/review.ts";
 import type { GithubWriter, RateBudget } from "../../github/port.ts";
 import type { MetricFamily } from "../../metrics/metrics-text.ts";
 import { Alerts } from "../../alerts/alerts.ts";
 import { AlertsStore } from "../../alerts/alerts-store.ts";
 import { HistoryStore, type EventFilter } from "../../history/history-store.ts";
-import { planEvent, releaseEvent, reviewEvent, runEvents } from "../../history/make-events.ts";
+import {
+  aboutRun,
+  planEvent,
+  policyEvents,
+  releaseEvent,
+  reviewEvent,
+  runEvents,
+} from "../../history/make-events.ts";
 import { type ReadHistory, WatchedOperations } from "../../history/watched-operations.ts";
 import { logEvent, tickId } from "../../log.ts";
 import { collectMetrics, ENVIRONMENTS_MAX, type EnvironmentFacts } from "../../metrics/collect.ts";
@@ -144,6 +152,11 @@ export class Observation implements ObservationCalls {
     for (const event of runEvents(run, before, now)) this.record(event);
     countRun(this.#counters, run, before);
     this.#operations.noteRun(run, before);
+  }
+
+  /** Policies that hold since the run has succeeded. */
+  notePolicies(changes: readonly PolicyChange[], run: Run, now: number): void {
+    for (const event of policyEvents(changes, aboutRun(run, now))) this.record(event);
   }
 
   /** Reconciliation has read a namespace. */

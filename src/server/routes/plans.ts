@@ -41,6 +41,7 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
       fingerprint: context.req.param("fingerprint"),
       overrides: request.overrides ?? [],
       requestedBy: request.requestedBy ? `${caller.name} (${request.requestedBy})` : caller.name,
+      actor: caller.name,
       origin,
       needsReview: caller.actions !== null,
     });

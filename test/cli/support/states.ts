@@ -6,6 +6,8 @@ import type { HistoryEvent } from "../../../src/model/event.ts";
 import { type HashLayout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/model/operation.ts";
 import type { Block, Change, Plan } from "../../../src/model/plan.ts";
+import { comparePolicies } from "../../../src/model/policy.ts";
+import { applied, spec } from "../../support/state.ts";
 
 export const FINGERPRINT = "9b1f0c5e".repeat(8);
 export const OTHER_FINGERPRINT = "0a2b4c6d".repeat(8);
@@ -70,6 +72,15 @@ export function planOf(overrides: Partial<Plan> = {}): Plan {
 }
 
 export const EMPTY_PLAN: Plan = planOf({ changes: [] });
+
+/** Moves no row, but lets the Worker move them. */
+export const POLICY_PLAN: Plan = planOf({
+  changes: [],
+  policies: comparePolicies(
+    [spec("orders", { policy: { selfHeal: "apply" } })],
+    applied({ orders: {} }),
+  ),
+});
 
 export function skewBlock(): Block {
   return {

@@ -26,14 +26,26 @@ export async function tellStory(tell: () => Promise<void>): Promise<void> {
   }
 }
 
-/** As somebody with a token does, who may override a window and asks nobody. */
-export async function applyByHand(story: PullStory, count: number, who: string): Promise<void> {
-  const file = { path: FILE, text: manifestOf("orders", count) };
+/**
+ * As somebody with a token does, who may override a window and asks nobody.
+ *
+ * @param text the manifest. Default: without a policy.
+ */
+export async function applyByHand(
+  story: PullStory,
+  count: number,
+  who: string,
+  text = manifestOf("orders", count),
+): Promise<void> {
+  const file = { path: FILE, text };
   const { desired } = parseManifests([file], { environment: ENVIRONMENT, commit: null });
   const { fingerprint } = await story.ask<{ readonly fingerprint: string }>("POST", "/v1/plans", {
     desired,
   });
-  let run = await story.ask<Run>("POST", `/v1/plans/${fingerprint}/apply`, { requestedBy: who });
+  let run = await story.ask<Run>("POST", `/v1/plans/${fingerprint}/apply`, {
+    requestedBy: who,
+    overrides: ["window"],
+  });
   while (run.finishedAt === null) run = await story.ask<Run>("GET", `/v1/runs/${run.id}?wait=10`);
   say(`${who} applies ${count} shards with a token: run ${run.id} ${run.state}.`);
   if (run.state !== "succeeded") throw new Error(`Run ${run.id} ${run.state}`);

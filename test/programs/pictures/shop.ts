@@ -292,6 +292,7 @@ const COUNTS: PlanSummary = {
   rekey: 0,
   unshard: 0,
   inSync: 4,
+  policies: 0,
   notPlanned: 0,
   unmanaged: 0,
   blocks: 0,

@@ -12,6 +12,7 @@ interface Row extends Pick<
   "name" | "object" | "dueAt" | "pass" | "specDigest" | "silences" | "rows"
 > {
   readonly isPending: boolean;
+  readonly isAwaiting: boolean;
   readonly body: string;
 }
 
@@ -51,6 +52,7 @@ export class MemoryStore implements ReconcileStore {
         silences,
         rows,
         isPending: state.pending !== null,
+        isAwaiting: state.held?.isApplied === false,
       };
       this.#rows.set(keyOf(state), { ...row, body: JSON.stringify(state) });
     }
@@ -71,6 +73,10 @@ export class MemoryStore implements ReconcileStore {
     return this.#find(({ isPending }) => isPending)
       .toSorted((left, right) => (left.name < right.name ? -1 : 1))
       .map(bodyOf);
+  }
+
+  hasAwaiting(): boolean {
+    return this.#find(({ isAwaiting }) => isAwaiting).length > 0;
   }
 
   digests(): StoredDigest[] {

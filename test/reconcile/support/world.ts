@@ -31,8 +31,9 @@ import type { DesiredState, NamespaceSpec } from "../../../src/model/spec.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../support/live/memory.ts";
 import type { MemoryNamespace } from "../../support/live/memory-rows.ts";
 import { findHold } from "../../../src/runs/hold-operation.ts";
-import { isAnyWindowOpen } from "../../../src/runs/windows.ts";
+import { areWindowsOpen } from "../../../src/runs/windows.ts";
 import { hashOf } from "../../support/state.ts";
+import { MemoryPolicies } from "./memory-policies.ts";
 import { MemoryRegistries } from "./memory-registries.ts";
 import { MemoryStore } from "./memory-store.ts";
 
@@ -43,6 +44,7 @@ const RUN_STEPS = 8;
 
 export interface WorldOptions {
   readonly live: readonly MemoryNamespace[];
+  /** Their policies have been applied. */
   readonly specs: readonly NamespaceSpec[];
   readonly environment?: string;
   readonly startAt?: number;
@@ -62,6 +64,7 @@ export class World {
   now: number;
   environment: string;
   store = new MemoryStore();
+  readonly policies = new MemoryPolicies();
   registries = new MemoryRegistries();
   readonly live: MemoryAccess;
   readonly events: NewEvent[] = [];
@@ -99,6 +102,7 @@ export class World {
       ...(options.partitioners ? { partitioners: options.partitioners } : {}),
     });
     this.#head = { commit: "", treeSha: "", reading: "desired", specs: options.specs };
+    for (const { name, policy } of options.specs) this.policies.set(name, policy);
     this.merge(options.specs);
   }
 
@@ -145,7 +149,13 @@ export class World {
 
   async plan(specs: readonly NamespaceSpec[], known: readonly NamespaceRef[] = []): Promise<Plan> {
     const desired = this.#desired(specs);
-    return buildPlan({ desired, live: await gatherLive(this.live, desired, known) });
+    const { applied, floors } = this.policies;
+    return buildPlan({
+      desired,
+      live: await gatherLive(this.live, desired, known),
+      applied,
+      floors,
+    });
   }
 
   /** A run that somebody else starts. */
@@ -291,6 +301,7 @@ export class World {
             return reading;
           }),
       },
+      policies: this.policies,
       reviews: {
         find: () =>
           guard((): ReviewAnswer => {
@@ -356,7 +367,7 @@ export class World {
           ({ name, object }) => name !== ref.name || object !== ref.object,
         );
       },
-      isWindowOpen: isAnyWindowOpen,
+      isWindowOpen: areWindowsOpen,
       paused: () => this.paused,
       resumedAt: () => this.resumedAt,
       record: (event) => void this.events.push(event),
@@ -371,7 +382,8 @@ export class World {
     return findHold({
       pausedBy: this.paused?.by ?? null,
       overrides: run.overrides,
-      desired: () => this.#desired(this.#head.specs),
+      specs: () => this.#head.specs,
+      changed: () => [],
       declared: () => null,
       now: this.now,
     });

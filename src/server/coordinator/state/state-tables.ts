@@ -148,6 +148,11 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   taskAttempts: "the same",
   sights: "the status page asks again",
   listedNames: "follows reconciledNames by triggers",
+  appliedPolicies:
+    "whether another policy was applied since, the file cannot tell: a plan shows it as new",
+  changedPolicies: "an import has every policy looked at",
+  awaitedPolicies: "follows reconciledNames",
+  postedFigures: "a release falls back to the reviewed counts",
   manifestBlobs: "contents of files that GitHub has",
   stateImports: "the import itself",
   stagedRows: "the same",

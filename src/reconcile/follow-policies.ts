@@ -1,0 +1,104 @@
+/**
+ * Which policy a pass follows, and when a merged one takes its place.
+ *
+ * | the declared policy                                        | then                              |
+ * |------------------------------------------------------------|-----------------------------------|
+ * | is the applied one, or the default of a new namespace      | it is followed                    |
+ * | differs                                                    | the stricter of both is followed: see `model/policy.ts` |
+ * | differs, and a reviewed and merged plan shows exactly this | it is applied once the plan's other changes are made |
+ * | the same, but the workflow applies                         | as well, when its apply job was given the plan |
+ *
+ * Nothing is applied while everything is paused, or the manifests are not valid. Without a
+ * repository, the applied policy is the declared one.
+ */
+import { policyEvents } from "../history/make-events.ts";
+import { type PolicyChange, followedPolicy, policyAfter, samePolicy } from "../model/policy.ts";
+import { DEFAULT_POLICY, type NamespaceSpec } from "../model/spec.ts";
+import type { ReviewedPlan } from "../reviews/review-lookup.ts";
+import { RECONCILER } from "../runs/run-record.ts";
+import type { EnvironmentState } from "./environment-state.ts";
+import type { DecideContext } from "./judge-all.ts";
+import { declaredSpec, type NamespaceState } from "./namespace-state.ts";
+import type { ReconcilePorts } from "./ports.ts";
+
+type Followed = Pick<NamespaceState, "spec" | "held">;
+
+/** The spec as it is followed. Takes note of a default policy, which needs no review. */
+export function followSpec(spec: NamespaceSpec, { policies }: ReconcilePorts): Followed {
+  const known = policies.read(spec.name)?.policy ?? null;
+  const declared = policies.isSource ? (known ?? spec.policy) : spec.policy;
+  const isDefault = known === null && samePolicy(declared, DEFAULT_POLICY);
+  if (isDefault) policies.noteDefault(spec.name);
+  const applied = isDefault ? DEFAULT_POLICY : known;
+  const isApplied = applied !== null && samePolicy(applied, declared);
+  const policy = followedPolicy(declared, applied, policies.floors);
+  const isAsDeclared = isApplied && policy.within === undefined && samePolicy(policy, declared);
+  return { spec: { ...spec, policy }, held: isAsDeclared ? null : { declared, isApplied } };
+}
+
+/** Follows what was applied since; each of these namespaces is looked at again. */
+export function followApplied(ports: ReconcilePorts): void {
+  const { store, policies } = ports;
+  const changed = policies.changed();
+  const states = changed.flatMap((name): NamespaceState[] => {
+    const state = store.readDeclared(name);
+    if (state === null || state.spec === null) return [];
+    const followed = followSpec(declaredSpec(state, state.spec), ports);
+    return [{ ...state, ...followed, dueAt: 0, attempts: null }];
+  });
+  if (states.length > 0) store.write(states);
+  policies.takeChanged(changed);
+}
+
+/** Applies the policies that were reviewed and merged, of plans whose other changes are made. */
+export async function applyMerged(env: EnvironmentState, context: DecideContext): Promise<void> {
+  const { ports } = context;
+  const { store, policies, applies } = ports;
+  if (policies.isSource || env.commit === null || !store.hasAwaiting()) return;
+  // Nothing at all is applied then.
+  if (env.manifestsProblem !== null || ports.paused() !== null) return;
+  const answer = await context.reviews();
+  if (answer.kind !== "found") return;
+  const now = ports.now();
+  for (const reviewed of answer.plans) {
+    if (applies === "workflow" && !reviewed.isOrdered) continue;
+    const wanted = findAwaited(reviewed, ports);
+    if (wanted.length === 0 || !isMade(reviewed, ports)) continue;
+    const applied = policies.apply(wanted);
+    const about = {
+      at: now,
+      environment: env.environment,
+      actor: RECONCILER,
+      commit: env.commit,
+      pull: reviewed.pull,
+      fingerprint: reviewed.plan.fingerprint,
+    };
+    for (const event of policyEvents(applied, about)) ports.record(event);
+  }
+  followApplied(ports);
+}
+
+/** A review of an earlier revision is over, though it showed the same. */
+function findAwaited({ plan }: ReviewedPlan, { store, policies }: ReconcilePorts): PolicyChange[] {
+  return (plan.policies ?? []).filter((change) => {
+    const { namespace, revision } = change;
+    const held = store.readDeclared(namespace)?.held;
+    if (!held || held.isApplied) return false;
+    const applied = policies.read(namespace) ?? { policy: DEFAULT_POLICY, revision: 0 };
+    return (
+      applied.revision === revision &&
+      samePolicy(held.declared, policyAfter(change, applied.policy))
+    );
+  });
+}
+
+/** True when nothing of the plan is left to do but its policies. */
+function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts): boolean {
+  return plan.changes.every(({ namespace }) => {
+    const state = store.readDeclared(namespace);
+    return (
+      state === null ||
+      (state.pending === null && state.run === null && state.syncedDigest === state.shapeDigest)
+    );
+  });
+}

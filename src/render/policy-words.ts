@@ -1,0 +1,40 @@
+/** The words for changes of policies: each field as a manifest names it, from what to what. */
+import { formatCount, formatQuantity, formatWindow } from "../model/figures.ts";
+import { manifestField, type PolicyChange, type PolicyFieldChange } from "../model/policy.ts";
+import type { Window } from "../model/spec.ts";
+
+/** "selfHeal alert → apply (loosens), budget.rows 100 → no limit (loosens)". */
+export function describePolicyChange({ fields }: Pick<PolicyChange, "fields">): string {
+  return fields.map(describeField).join(", ");
+}
+
+function describeField(change: PolicyFieldChange): string {
+  const [from, to] = describeValues(change);
+  return `${manifestField(change.field)} ${from} → ${to}${change.loosens ? " (loosens)" : ""}`;
+}
+
+function describeValues(change: PolicyFieldChange): readonly [string, string] {
+  switch (change.field) {
+    case "maxSkew":
+    case "selfHeal":
+    case "suspend":
+    case "onMissingKey":
+      return [String(change.from), String(change.to)];
+    case "windows":
+      return [describeWindows(change.from), describeWindows(change.to)];
+    case "budgetRows":
+    case "rowsPerSecondMax":
+      return [describeLimit(change.from), describeLimit(change.to)];
+    case "retainHours":
+      return [formatQuantity(change.from, "hour"), formatQuantity(change.to, "hour")];
+  }
+}
+
+function describeLimit(limit: number | null): string {
+  return limit === null ? "no limit" : formatCount(limit);
+}
+
+function describeWindows(windows: readonly Window[]): string {
+  if (windows.length === 0) return "always";
+  return windows.map(formatWindow).join("; ");
+}

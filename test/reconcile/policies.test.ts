@@ -1,0 +1,258 @@
+/** Merged policies at the tick: without a review of a plan that shows them they loosen nothing. */
+import { describe, expect, it } from "vitest";
+
+import type { PolicyFloors } from "../../src/model/policy.ts";
+import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
+import { createAppliedSource } from "../../src/reconcile/manifest-source.ts";
+import { hashOf, spec } from "../support/state.ts";
+import { hashed, HOUR, World } from "./support/world.ts";
+
+const orders = (policy: Partial<Policy> = {}, count = 4): NamespaceSpec =>
+  spec("orders", { count, policy });
+
+/** Before noon, when the world begins. */
+const MORNING: Window = { start: "0 3 * * *", durationMs: HOUR, timezone: "UTC" };
+
+async function settled(policy: Partial<Policy> = {}): Promise<World> {
+  const world = new World({ live: [hashed("orders", 4)], specs: [orders(policy)] });
+  await world.tick();
+  return world;
+}
+
+function drift(world: World): void {
+  world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
+}
+
+/** Merges manifests that no pull request has shown as a plan. */
+function push(world: World, ...specs: NamespaceSpec[]): void {
+  world.merge(specs);
+}
+
+describe("a policy that was merged without a review", () => {
+  it("heals nothing, and says so; the same one heals once it was reviewed", async () => {
+    const world = await settled();
+    push(world, orders({ selfHeal: "apply" }));
+    await world.tick(2);
+    expect(world.condition("orders")).toMatchObject({
+      type: "Ready",
+      reason: "PolicyHeld",
+    });
+    drift(world);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({
+      reason: "Drifted",
+      message: expect.stringContaining("alert (the manifest's apply is not applied)"),
+    });
+    expect(world.startedRuns()).toEqual([]);
+    world.live.edit("orders", { epoch: 3, layout: hashOf("orders", 4) });
+    await world.tick();
+    await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
+    await world.tick(2);
+    world.live.edit("orders", { epoch: 4, layout: hashOf("orders", 6) });
+    await world.tick(5);
+    expect(await world.membersOf("orders")).toBe(4);
+  });
+
+  it("opens no window", async () => {
+    const world = await settled({ selfHeal: "apply", windows: [MORNING] });
+    push(world, orders({ selfHeal: "apply" }));
+    drift(world);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "WindowClosed" });
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("lifts no suspension, and no budget", async () => {
+    for (const before of [{ suspend: true }, { budgetRows: 1 }]) {
+      const world = await settled({ selfHeal: "apply", ...before });
+      push(world, orders({ selfHeal: "apply" }));
+      drift(world);
+      await world.tick(5);
+      expect(world.startedRuns()).toEqual([]);
+      expect(await world.membersOf("orders")).toBe(6);
+    }
+  });
+
+  it("stops at once where it is stricter", async () => {
+    const world = await settled({ selfHeal: "apply" });
+    push(world, orders({ selfHeal: "apply", suspend: true }));
+    drift(world);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "Suspended" });
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("makes no namespace uneven that was even enough", async () => {
+    const rows = Array.from({ length: 400 }, (_, index) => ({
+      keys: { id: `row-${index}` },
+      rows: index < 9 ? 100 : 1,
+    }));
+    const world = new World({
+      live: [hashed("orders", 4, 0, { rows })],
+      specs: [orders({ selfHeal: "apply", maxSkew: 9 })],
+    });
+    await world.tick();
+    push(world, orders({ selfHeal: "apply", maxSkew: 1.05 }));
+    await world.tick(5);
+    expect(world.startedRuns()).toEqual([]);
+    await world.reviewAndMerge([orders({ selfHeal: "apply", maxSkew: 1.05 })]);
+    await world.tick(5);
+    expect(world.startedRuns()).toMatchObject([{ actions: [{ kind: "rebalance" }] }]);
+  });
+
+  it("is none of a new namespace either, whose default needs no review", async () => {
+    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [orders()] });
+    push(world, orders(), spec("carts", { count: 4, policy: { selfHeal: "apply" } }));
+    await world.tick(3);
+    expect(world.policies.read("carts")).toBeNull();
+    push(world, orders(), spec("carts", { count: 4 }));
+    await world.tick(1);
+    expect(world.policies.read("carts")?.policy).toMatchObject({ selfHeal: "alert" });
+  });
+});
+
+describe("a policy that was reviewed and merged", () => {
+  it("is told to the history, once", async () => {
+    const world = await settled();
+    const { fingerprint } = await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
+    await world.tick(3);
+    const events = world.events.filter(({ kind }) => kind === "policy");
+    expect(events).toMatchObject([
+      {
+        namespace: "orders",
+        summary: "the policy has changed: selfHeal alert → apply (loosens)",
+        fingerprint,
+        pull: expect.any(Number),
+      },
+    ]);
+    expect((await world.plan([orders({ selfHeal: "apply" })])).policies).toBeUndefined();
+  });
+
+  it("waits for its apply job where the workflow applies", async () => {
+    const world = await settled();
+    world.applies = "workflow";
+    await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(1);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "apply" });
+  });
+
+  it("waits while everything is paused, and while the manifests are not valid", async () => {
+    const world = await settled();
+    world.paused = { by: "ada", reason: "incident 7", at: world.now };
+    await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    world.paused = null;
+    world.merge([], "invalid");
+    await world.tick(2);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    world.merge([orders({ selfHeal: "apply" })]);
+    await world.tick(2);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "apply" });
+  });
+
+  it("of which another value is declared by now is not applied", async () => {
+    const world = await settled();
+    await world.reviewAndMerge([orders({ selfHeal: "apply" })]);
+    push(world, orders({ selfHeal: "apply", budgetRows: 9 }));
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+  });
+
+  it("is not brought back by its old review, once another one has taken its place", async () => {
+    const world = await settled();
+    const loose = orders({ selfHeal: "apply" });
+    await world.reviewAndMerge([loose]);
+    await world.tick(2);
+    await world.reviewAndMerge([orders()]);
+    await world.tick(2);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    push(world, loose);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+    expect(world.condition("orders")).toMatchObject({ reason: "PolicyHeld" });
+    expect((await world.plan([loose])).fingerprint).not.toBe(
+      world.reviewed.at(-1)?.plan.fingerprint,
+    );
+    // Nor by taking the manifest away in between.
+    push(world, spec("carts"));
+    await world.tick(1);
+    push(world, loose);
+    await world.tick(3);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ selfHeal: "alert" });
+  });
+
+  it("in two pull requests is applied for each namespace by itself", async () => {
+    const carts = (policy: Partial<Policy>) => spec("carts", { count: 4, policy });
+    const world = new World({
+      live: [hashed("orders", 4), hashed("carts", 4)],
+      specs: [orders(), carts({})],
+    });
+    await world.tick();
+    await world.reviewAndMerge([orders({ maxSkew: 3 }), carts({})]);
+    push(world, orders({ maxSkew: 3 }), carts({ maxSkew: 4 }));
+    await world.tick(2);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ maxSkew: 3 });
+    expect(world.policies.read("carts")?.policy).toMatchObject({ maxSkew: 1.5 });
+  });
+
+  it("does not help the change beside it: that waits for the window of before, then both are made", async () => {
+    const world = await settled({ windows: [MORNING] });
+    await world.reviewAndMerge([orders({}, 6)]);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "WindowClosed" });
+    expect(world.policies.read("orders")?.policy).toMatchObject({ windows: [MORNING] });
+    world.now = Date.UTC(2026, 2, 3, 3, 5);
+    await world.tick(5);
+    expect(await world.membersOf("orders")).toBe(6);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ windows: [] });
+  });
+
+  it("does not help the change beside it with a budget, whatever was merged", async () => {
+    const world = await settled({ budgetRows: 1 });
+    const plan = await world.reviewAndMerge([orders({ budgetRows: 1_000_000 }, 6)]);
+    expect(plan.blocks).toMatchObject([{ guard: "budget" }]);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "Blocked" });
+    expect(world.startedRuns()).toEqual([]);
+    await world.reviewAndMerge([orders({ budgetRows: 1_000_000 }, 6)], ["budget"]);
+    await world.tick(5);
+    expect(await world.membersOf("orders")).toBe(6);
+    expect(world.policies.read("orders")?.policy).toMatchObject({ budgetRows: 1_000_000 });
+  });
+});
+
+describe("the owner's floors", () => {
+  it("keep what was reviewed and applied from healing", async () => {
+    const world = await settled({ selfHeal: "apply" });
+    world.policies.floors = { selfHeal: "alert" };
+    push(world, orders({ selfHeal: "apply", retainHours: 23 }));
+    drift(world);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "Drifted" });
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("are followed as soon as they change, without a repository, too", async () => {
+    const applied = {
+      fingerprint: "f",
+      desired: { environment: "e", commit: null, namespaces: [] },
+    };
+    const read = async (known: string | null, floors: PolicyFloors): Promise<string> => {
+      const newest = (fingerprint: string | null) =>
+        fingerprint === "f" ? ("unchanged" as const) : applied;
+      const reading = await createAppliedSource(newest, floors).read(known);
+      return reading.kind === "desired" ? reading.treeSha : reading.kind;
+    };
+    const free = await read(null, {});
+    expect(await read(free, {})).toBe("unchanged");
+    const floored = await read(free, { maxSkew: 2 });
+    expect(floored).not.toBe("unchanged");
+    expect(await read(floored, { maxSkew: 2 })).toBe("unchanged");
+    expect(await read(floored, { maxSkew: 3 })).not.toBe("unchanged");
+    expect(await read(floored, {})).toBe(free);
+  });
+});
