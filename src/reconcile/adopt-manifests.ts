@@ -7,6 +7,7 @@
  * | desired                 | the new manifests                        | what changed is looked at in this pass  |
  * | desired, but nothing    | the last good state, nothing is applied  | drift `manifests`, unless nothing was   |
  * | invalid, absent         | the last good state, nothing is applied  | drift `manifests`                       |
+ * | given up                | the last good state, nothing is applied  | drift `manifests`                       |
  * | failed                  | the last good state                      | drift `manifests` after a while         |
  * | failed, never read yet  | nothing                                  | drift `manifests`                       |
  */
@@ -101,6 +102,17 @@ async function follow(
         treeSha: reading.treeSha,
         manifestsProblem: explainInvalid(reading.errors),
       };
+    case "givenUp":
+      return {
+        ...env,
+        silence: null,
+        treeSha: reading.treeSha,
+        manifestsProblem: {
+          kind: "givenUp",
+          reason: "reading the manifests on the default branch was given up",
+          detail: "The Worker has tried twice to read them, and did not survive it",
+        },
+      };
     case "desired":
       return followDesired(env, reading, ports);
   }
@@ -163,7 +175,16 @@ async function withSpec(
   specDigest: string | null,
 ): Promise<NamespaceState> {
   const shapeDigest = spec === null ? null : await digestShape(spec);
-  return { ...state, spec, specDigest, shapeDigest, pending: null, dueAt: 0, attempts: null };
+  return {
+    ...state,
+    spec,
+    specDigest,
+    shapeDigest,
+    pending: null,
+    dueAt: 0,
+    attempts: null,
+    heals: [],
+  };
 }
 
 /** Namespaces that were live once and that no manifest declares: looked at, and reported. */
@@ -203,6 +224,8 @@ function explainInvalid(errors: readonly string[]): ManifestsProblem {
 const REMEDIES: Readonly<Record<ManifestsProblem["kind"], string>> = {
   invalid:
     "Correct them: `shardctl validate` shows every error. Until then the last valid state is followed and nothing is applied.",
+  givenUp:
+    "Make the manifests that were merged last smaller or simpler, or take them back: they are read again when others are merged, or after a day. Until then the last valid state is followed and nothing is applied.",
   absent:
     "Restore the folder or correct the Worker's options. Until then the last valid state is followed and nothing is applied.",
   empty:

@@ -46,6 +46,8 @@ export type ManifestReading = { readonly requests: number } & (
       readonly errors: readonly string[];
     }
   | { readonly kind: "absent"; readonly message: string }
+  /** Two readings have ended without an answer: they were not tried again. */
+  | { readonly kind: "givenUp"; readonly treeSha: string }
   /** There is more than fits one slice: the next call goes on. */
   | { readonly kind: "incomplete" }
   /** Nothing is known; asked again from `retryAt` on, or at the next tick. */

@@ -327,13 +327,12 @@ export class Reconciliation implements ReconcileCalls {
       };
     }
     return {
-      manifests: createManifestSource(
-        github,
-        settings,
-        this.#blobs,
-        this.#documents,
-        this.#parts.readSet,
-      ),
+      manifests: createManifestSource(github, settings, {
+        blobs: this.#blobs,
+        documents: this.#documents,
+        readSet: this.#parts.readSet,
+        now: () => Date.now(),
+      }),
       reviews: createReviewLookup(github, {
         environment,
         defaultBranch: settings.defaultBranch,
