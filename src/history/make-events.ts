@@ -128,6 +128,16 @@ export function runEvents(run: Run, before: Run | null, now: number): NewEvent[]
   return [...started, ...operations, ended];
 }
 
+/** Somebody has asked the run to end. */
+export function cancelEvent(run: Run, by: string, now: number): NewEvent {
+  return makeEvent({
+    ...aboutRun(run, now),
+    kind: "run",
+    summary: "the run was asked to end",
+    actor: by,
+  });
+}
+
 type AboutRun = Pick<
   NewEvent,
   "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run"

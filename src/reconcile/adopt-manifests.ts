@@ -11,6 +11,7 @@
  * | failed                  | the last good state                      | drift `manifests` after a while         |
  * | failed, never read yet  | nothing                                  | drift `manifests`                       |
  */
+import { canonicalJson } from "../model/canonical.ts";
 import { formatQuantity } from "../model/figures.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
@@ -138,7 +139,7 @@ async function followDesired(
  * touched.
  */
 async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts): Promise<void> {
-  const known = new Map(store.digests().map((stored) => [refKey(stored), stored.specDigest]));
+  const known = new Map(store.digests().map((stored) => [refKey(stored), stored]));
   const declared = new Set<string>();
   let changed: NamespaceState[] = [];
   const flush = (max: number): void => {
@@ -150,10 +151,16 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
     const key = refKey(spec);
     declared.add(key);
     const specDigest = await digestSpec(spec);
-    if (known.get(key) !== specDigest)
+    const stored = known.get(key);
+    if (stored?.specDigest !== specDigest)
       changed.push(
         await withSpec(store.read(spec) ?? newNamespaceState(spec, now()), spec, specDigest),
       );
+    else if (canonicalJson(stored.labels) !== canonicalJson(spec.labels)) {
+      // Tokens hold for labels: other ones count at once, and nothing has to be looked at for them.
+      const state = store.read(spec);
+      if (state) changed.push({ ...state, spec });
+    }
     flush(WRITES_MAX);
   }
   for (const ref of store.digests()) {

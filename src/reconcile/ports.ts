@@ -97,6 +97,8 @@ export interface ReconcileStore {
 export interface StoredDigest extends NamespaceRef {
   /** Null without a manifest. */
   readonly specDigest: string | null;
+  /** Of its manifest; they are not part of the digest. */
+  readonly labels: Readonly<Record<string, string>> | null;
 }
 
 export interface ReconcilePorts {

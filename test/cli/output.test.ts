@@ -36,6 +36,7 @@ const COMMANDS = [
   "forget",
   "import",
   "export",
+  "token",
   "dev",
 ];
 const ESCAPE = "\u001b[";

@@ -17,7 +17,13 @@ import type { MetricFamily } from "../../metrics/metrics-text.ts";
 import { Alerts } from "../../alerts/alerts.ts";
 import { AlertsStore } from "../../alerts/alerts-store.ts";
 import { HistoryStore, type EventFilter } from "../../history/history-store.ts";
-import { planEvent, releaseEvent, reviewEvent, runEvents } from "../../history/make-events.ts";
+import {
+  cancelEvent,
+  planEvent,
+  releaseEvent,
+  reviewEvent,
+  runEvents,
+} from "../../history/make-events.ts";
 import { type ReadHistory, WatchedOperations } from "../../history/watched-operations.ts";
 import { logEvent, tickId } from "../../log.ts";
 import { collectMetrics, ENVIRONMENTS_MAX, type EnvironmentFacts } from "../../metrics/collect.ts";
@@ -36,6 +42,8 @@ const DRIFTING_MAX = 50_000;
 export interface ObservationCalls {
   listEvents(filter: EventFilter): HistoryEvent[];
   readMetrics(): MetricFamily[];
+  /** Somebody has asked a run to end: for the history. */
+  noteCancel(run: Run, by: string): void;
   /** False when ticks have not come, or not ended, for too long. */
   isHealthy(): boolean;
 }
@@ -144,6 +152,10 @@ export class Observation implements ObservationCalls {
     for (const event of runEvents(run, before, now)) this.record(event);
     countRun(this.#counters, run, before);
     this.#operations.noteRun(run, before);
+  }
+
+  noteCancel(run: Run, by: string): void {
+    this.record(cancelEvent(run, by, Date.now()));
   }
 
   /** Reconciliation has read a namespace. */
