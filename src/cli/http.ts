@@ -3,6 +3,8 @@
  * back. Whatever comes back, the answer is a value or a failure that names the endpoint and the
  * status. The token goes to the endpoint's own origin only and is cut out of every text.
  */
+import { EXPIRES_HEADER } from "../model/api.ts";
+import { formatQuantity } from "../model/figures.ts";
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { excerpt, explainFetchError, failNonsense } from "./http-failures.ts";
@@ -78,11 +80,26 @@ async function sendOnce<Value>(
   try {
     const response = await fetchFollowing(host, recipient, request, signal);
     if (!(response instanceof Response)) return { result: response, trouble: "lasting" };
+    tellExpiry(host, target, response);
     const text = await readBody(response);
     return readAnswer(recipient, request, response, text, read);
   } catch (error) {
     return explainFetchError(recipient, request, error);
   }
+}
+
+/** Targets whose token was said to expire soon: once is enough. */
+const told = new WeakSet<HttpTarget["tokens"]>();
+
+function tellExpiry(host: Host, { tokens }: HttpTarget, { headers }: Response): void {
+  const at = Date.parse(headers.get(EXPIRES_HEADER) ?? "");
+  if (Number.isNaN(at) || told.has(tokens)) return;
+  told.add(tokens);
+  const days = Math.max(0, Math.floor((at - host.now()) / (24 * 3_600_000)));
+  const left = days === 0 ? "in less than a day" : `in ${formatQuantity(days, "day")}`;
+  host.stderr.write(
+    `Your token expires ${left}, at ${new Date(at).toISOString()}. \`shardctl token\` makes another.\n`,
+  );
 }
 
 async function fetchFollowing(

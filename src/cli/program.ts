@@ -18,6 +18,7 @@ import { definePause, defineResume } from "./commands/pause.ts";
 import { definePlan } from "./commands/plan.ts";
 import { defineRepair } from "./commands/repair.ts";
 import { defineStatus } from "./commands/status.ts";
+import { defineToken } from "./commands/token.ts";
 import { defineValidate } from "./commands/validate.ts";
 import { EXIT, type ExitCode, formatExitCodes } from "./exit-codes.ts";
 import type { Host } from "./host.ts";
@@ -49,6 +50,7 @@ const DEFINITIONS = [
   defineForget,
   defineImport,
   defineExport,
+  defineToken,
   defineDev,
 ];
 

@@ -5,6 +5,7 @@
  */
 import type { NewEvent } from "./make-event.ts";
 import type { EventKind, HistoryEvent } from "../model/event.ts";
+import type { VisibleNames } from "../model/token-scope.ts";
 import { shorten } from "../render/printable.ts";
 
 export const EVENTS_MAX = 200_000;
@@ -32,6 +33,17 @@ export interface EventFilter {
   /** Only newer events, oldest first. */
   readonly after: number | null;
   readonly limit: number;
+  /** Limits them to those that their reader may see; null or absent for all. */
+  readonly visible?: VisibleNames | null;
+}
+
+/** Events of an environment as a whole may tell of any of its namespaces: they are left out. */
+const VISIBLE_NAMES = `EXISTS (SELECT 1 FROM (SELECT ? AS visible) WHERE namespace IN (SELECT value FROM json_each(visible, '$.names'))
+  OR EXISTS (SELECT 1 FROM json_each(visible, '$.declared') AS one
+    WHERE json_extract(one.value, '$.environment') = environment AND json_extract(one.value, '$.name') = namespace))`;
+
+function listOf(values: readonly string[] | null | undefined): string | null {
+  return values ? JSON.stringify(values) : null;
 }
 
 type EventBody = Omit<HistoryEvent, "id" | "at" | "environment" | "kind" | "namespace">;
@@ -69,13 +81,23 @@ export class HistoryStore {
   }
 
   /** Newest first; with `after` oldest first. */
-  list({ environment, namespace, kind, before, after, limit }: EventFilter): HistoryEvent[] {
+  list({
+    environment,
+    namespace,
+    kind,
+    before,
+    after,
+    limit,
+    visible = null,
+  }: EventFilter): HistoryEvent[] {
     const conditions: [string, SqlStorageValue][] = [
       ["environment = ?", environment],
       ["namespace = ?", namespace],
       ["kind = ?", kind],
       ["id < ?", before],
       ["id > ?", after],
+      ["environment IN (SELECT value FROM json_each(?))", listOf(visible?.environments)],
+      [VISIBLE_NAMES, visible === null || visible.names === null ? null : JSON.stringify(visible)],
     ];
     const given = conditions.filter(([, value]) => value !== null);
     const where =

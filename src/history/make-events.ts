@@ -145,6 +145,16 @@ export function policyEvents(
   );
 }
 
+/** Somebody has asked the run to end. */
+export function cancelEvent(run: Run, by: string, now: number): NewEvent {
+  return makeEvent({
+    ...aboutRun(run, now),
+    kind: "run",
+    summary: "the run was asked to end",
+    actor: by,
+  });
+}
+
 type AboutRun = Pick<
   NewEvent,
   "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run"

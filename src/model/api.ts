@@ -12,6 +12,9 @@ export const ROLES = ["read", "plan", "apply"] as const;
 /** Each role includes the ones before it. */
 export type Role = (typeof ROLES)[number];
 
+/** Set in answers to a token that expires within a week: when, in ISO 8601. */
+export const EXPIRES_HEADER = "x-shardctl-token-expires";
+
 /**
  * `POST /v1/plans`. `basis` is the fingerprint of an earlier plan whose frozen choices (quantiles,
  * slots chosen for skew) are kept where nothing moved.

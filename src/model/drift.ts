@@ -14,7 +14,7 @@ export const DRIFT_KINDS = [
   "unhealthy", // a member fails its health call again and again
   "storageFull", // a member is nearly full, or ended an operation by being so
   "unreadable", // the namespace itself does not answer
-  "stalled", // an operation without progress
+  "stalled", // an operation without progress, or a change that is made again and again in vain
   "mixedVersions", // members run different libraries, or have different tables
   "unmanaged", // live, without a manifest
   "manifests", // the default branch's manifests do not parse, or are gone
@@ -23,7 +23,7 @@ export type DriftKind = (typeof DRIFT_KINDS)[number];
 
 /**
  * `watching`: seen once. `open`: two ticks in a row agreed; alerts are about these. `healing`: a
- * change that heals it is under way.
+ * change that heals it is under way, or waits since the last one did not last.
  */
 export type DriftState = "watching" | "open" | "healing";
 
@@ -84,13 +84,13 @@ export interface NamespaceCondition {
   readonly type: ConditionType;
   /**
    * One CamelCase word for programs: `InSync`, `Applying`, `WindowClosed`, `NotReviewed`,
-   * `Blocked`, `Unreadable`, `RetriesExhausted`, …
+   * `Blocked`, `Unreadable`, `RetriesExhausted`, `HealingDoesNotLast`, …
    */
   readonly reason: string;
   readonly message: string;
   readonly observedCommit: string | null;
   readonly since: number;
-  /** Failures in a row; 0 when the last try succeeded. */
+  /** Failures in a row, heals that did not last among them; 0 when the last try succeeded. */
   readonly failures: number;
   /** When it is tried again after a failure; null when nothing waits. */
   readonly nextTryAt: number | null;

@@ -44,18 +44,25 @@ const SCHEMA = `
     WHERE NOT EXISTS (SELECT 1 FROM listedNames);
 `;
 
+/** Null, or a list of names as JSON. */
+const named = (parameter: number): string =>
+  `(?${parameter} IS NULL OR name IN (SELECT value FROM json_each(?${parameter})))`;
+
 /** Seen by a plan, and not by reconciliation. */
 const UNSEEN = `FROM namespaces AS seen WHERE seen.environment = ?1 AND (?2 = '' OR instr(lower(seen.name), lower(?2)) > 0)
+  AND (?3 IS NULL OR seen.name IN (SELECT value FROM json_each(?3)))
   AND NOT EXISTS (SELECT 1 FROM listedNames AS known
     WHERE known.environment = ?1 AND known.name = seen.name AND known.object = seen.object)`;
 const SEEN = `FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND (?2 = '' OR instr(lower(name), lower(?2)) > 0)
-  AND (?3 IS NULL OR listRank = ?3)`;
+  AND (?3 IS NULL OR listRank = ?3) AND ${named(4)}`;
 
 export interface NamesFilter {
   readonly environment: string;
   /** Part of a name; empty for all. */
   readonly search: string;
   readonly state: StateFilter | null;
+  /** Names that may be shown; null for all. */
+  readonly names: readonly string[] | null;
 }
 
 export type NamedState = NamespaceRef & { readonly state: NamespaceState | null };
@@ -81,11 +88,13 @@ export class NamesQuery {
       .map(({ environment }) => environment);
   }
 
-  counts(environment: string): Record<StateFilter, number> {
+  /** @param names those that may be shown; null for all. */
+  counts(environment: string, names: readonly string[] | null = null): Record<StateFilter, number> {
     const ranked = this.#sql
       .exec<Record<"listRank" | "count", number>>(
-        "SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ? GROUP BY listRank",
+        `SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND ${named(2)} GROUP BY listRank`,
         environment,
+        listOf(names),
       )
       .toArray();
     const countOf = (rank: number): number =>
@@ -94,7 +103,7 @@ export class NamesQuery {
       Stalled: countOf(RANKS.Stalled),
       Reconciling: countOf(RANKS.Reconciling),
       Ready: countOf(RANKS.Ready),
-      Unknown: this.#countUnseen({ environment, search: "", state: null }),
+      Unknown: this.#countUnseen({ environment, search: "", state: null, names }),
     };
   }
 
@@ -128,40 +137,50 @@ export class NamesQuery {
   }
 
   /** Namespaces with a drift, by name. */
-  drifting(environment: string, limit: number): NamespaceState[] {
-    const query =
-      "SELECT name, object FROM listedNames WHERE environment = ? AND drifts > 0 ORDER BY name, object LIMIT ?";
-    const refs = this.#sql.exec<RefRow>(query, environment, limit).toArray();
+  drifting(
+    environment: string,
+    limit: number,
+    names: readonly string[] | null = null,
+  ): NamespaceState[] {
+    const query = `SELECT name, object FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${named(3)} ORDER BY name, object LIMIT ?2`;
+    const refs = this.#sql.exec<RefRow>(query, environment, limit, listOf(names)).toArray();
     return refs.flatMap((ref) => this.find(environment, ref) ?? []);
   }
 
-  countDrifting(environment: string): number {
-    const query = "SELECT count(*) AS count FROM listedNames WHERE environment = ? AND drifts > 0";
-    return this.#sql.exec<{ count: number }>(query, environment).one().count;
+  countDrifting(environment: string, names: readonly string[] | null = null): number {
+    const query = `SELECT count(*) AS count FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${named(2)}`;
+    return this.#sql.exec<{ count: number }>(query, environment, listOf(names)).one().count;
   }
 
-  #countSeen({ environment, search, state }: NamesFilter): number {
+  #countSeen({ environment, search, state, names }: NamesFilter): number {
     if (state === "Unknown") return 0;
     const query = `SELECT count(*) AS count ${SEEN}`;
-    return this.#sql.exec<{ count: number }>(query, environment, search, rankOf(state)).one().count;
+    return this.#sql
+      .exec<{ count: number }>(query, environment, search, rankOf(state), listOf(names))
+      .one().count;
   }
 
-  #countUnseen({ environment, search, state }: NamesFilter): number {
+  #countUnseen({ environment, search, state, names }: NamesFilter): number {
     if (state !== null && state !== "Unknown") return 0;
     return this.#sql
-      .exec<{ count: number }>(`SELECT count(*) AS count ${UNSEEN}`, environment, search)
+      .exec<{ count: number }>(
+        `SELECT count(*) AS count ${UNSEEN}`,
+        environment,
+        search,
+        listOf(names),
+      )
       .one().count;
   }
 
   #listSeen(
-    { environment, search, state }: NamesFilter,
+    { environment, search, state, names }: NamesFilter,
     offset: number,
     limit: number,
   ): NamedState[] {
     if (state === "Unknown") return [];
-    const query = `SELECT name, object ${SEEN} ORDER BY listRank, name, object LIMIT ?4 OFFSET ?5`;
+    const query = `SELECT name, object ${SEEN} ORDER BY listRank, name, object LIMIT ?5 OFFSET ?6`;
     const refs = this.#sql
-      .exec<RefRow>(query, environment, search, rankOf(state), limit, offset)
+      .exec<RefRow>(query, environment, search, rankOf(state), listOf(names), limit, offset)
       .toArray();
     return refs.map(({ name, object }) => ({
       name,
@@ -171,15 +190,21 @@ export class NamesQuery {
   }
 
   #listUnseen(
-    { environment, search, state }: NamesFilter,
+    { environment, search, state, names }: NamesFilter,
     offset: number,
     limit: number,
   ): NamedState[] {
     if (state !== null && state !== "Unknown") return [];
-    const query = `SELECT seen.name AS name, seen.object AS object ${UNSEEN} ORDER BY seen.name, seen.object LIMIT ?3 OFFSET ?4`;
-    const refs = this.#sql.exec<RefRow>(query, environment, search, limit, offset).toArray();
+    const query = `SELECT seen.name AS name, seen.object AS object ${UNSEEN} ORDER BY seen.name, seen.object LIMIT ?4 OFFSET ?5`;
+    const refs = this.#sql
+      .exec<RefRow>(query, environment, search, listOf(names), limit, offset)
+      .toArray();
     return refs.map(({ name, object }) => ({ name, object, state: null }));
   }
+}
+
+function listOf(names: readonly string[] | null): string | null {
+  return names === null ? null : JSON.stringify(names);
 }
 
 function rankOf(state: StateFilter | null): number | null {

@@ -1,6 +1,7 @@
 /** The facts that the status page asks the coordinator for, as they travel between the two. */
 import type { HistoryEvent } from "../model/event.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
+import type { VisibleNames } from "../model/token-scope.ts";
 import type {
   MemberView,
   NamespaceView,
@@ -16,6 +17,8 @@ export interface OverviewRequest {
   readonly state: StateFilter | null;
   /** 1-based; past the end is the last. */
   readonly page: number;
+  /** Names that the viewer may see; null for everything. */
+  readonly visible: VisibleNames | null;
 }
 
 /** A namespace as the coordinator knows it, and how fresh that is. */

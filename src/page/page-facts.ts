@@ -7,6 +7,12 @@ import type { EnvironmentState } from "../reconcile/environment-state.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";
 import type { LiveNamespace, NamespaceRef } from "../model/live.ts";
+import {
+  isVisible,
+  isVisibleEnvironment,
+  visibleIn,
+  type VisibleNames,
+} from "../model/token-scope.ts";
 import type { OperationView, Overview, RunView, Surroundings } from "./page-data.ts";
 import { viewOperation } from "./sight.ts";
 import type { Reconciliation } from "../reconcile/reconciliation.ts";
@@ -30,8 +36,17 @@ const RUNNING_MAX = 5;
 export interface PageCalls {
   /** Everything known for the overview. */
   overview(request: OverviewRequest): OverviewFacts;
-  /** Null when the namespace was never planned nor reconciled in that environment. */
-  namespace(environment: string | null, ref: NamespaceRef): NamespacePageFacts | null;
+  /**
+   * Null when the namespace was never planned nor reconciled in that environment, or may not be
+   * shown.
+   *
+   * @param visible what the viewer may see; null for everything.
+   */
+  namespace(
+    environment: string | null,
+    ref: NamespaceRef,
+    visible: VisibleNames | null,
+  ): NamespacePageFacts | null;
   /** The runs of the given ids that are still known. */
   runs(ids: readonly string[]): RunView[];
   /** Keeps what namespaces answered when they were asked for the status page. */
@@ -82,20 +97,24 @@ export class PageFacts implements PageCalls {
   }
 
   overview(request: OverviewRequest): OverviewFacts {
-    const { search, state } = request;
-    const surroundings = this.#surroundings(request.environment);
+    const { search, state, visible } = request;
+    const surroundings = this.#surroundings(request.environment, visible);
     const { environment } = surroundings;
     if (environment === null) return { ...surroundings, ...EMPTY, search, state };
-    const filter = { environment, search, state };
+    const names = visibleIn(visible, environment);
+    const filter = { environment, search, state, names };
     const matches = this.#names.count(filter);
     const pages = Math.max(1, Math.ceil(matches / PAGE_SIZE));
     const page = Math.min(Math.max(1, request.page), pages);
     const running = this.#runningActions();
+    const shown = [...running.values()].filter(({ namespace }) =>
+      isVisible(visible, environment, namespace),
+    );
     const listed = this.#names.list(filter, (page - 1) * PAGE_SIZE, PAGE_SIZE);
-    const drifts = this.#drifts(environment);
+    const drifts = this.#drifts(environment, names);
     return {
       ...surroundings,
-      counts: this.#names.counts(environment),
+      counts: this.#names.counts(environment, names),
       search,
       state,
       page,
@@ -103,29 +122,32 @@ export class PageFacts implements PageCalls {
       matches,
       namespaces: listed.map((named) => this.#facts(named, running)),
       ...drifts,
-      running: [...running.values()]
-        .slice(0, RUNNING_MAX)
-        .map(({ namespace, object, operation }) => ({
-          namespace,
-          object,
-          step: operation?.step ?? "prepare",
-          isPaused: (operation?.paused ?? null) !== null,
-        })),
-      ...this.#recent.of(environment),
+      running: shown.slice(0, RUNNING_MAX).map(({ namespace, object, operation }) => ({
+        namespace,
+        object,
+        step: operation?.step ?? "prepare",
+        isPaused: (operation?.paused ?? null) !== null,
+      })),
+      ...this.#recent.of(environment, visible),
     };
   }
 
-  namespace(environment: string | null, ref: NamespaceRef): NamespacePageFacts | null {
-    const surroundings = this.#surroundings(environment);
+  namespace(
+    environment: string | null,
+    ref: NamespaceRef,
+    visible: VisibleNames | null,
+  ): NamespacePageFacts | null {
+    const surroundings = this.#surroundings(environment, visible);
     const chosen = surroundings.environment;
     if (chosen === null || !this.#names.isKnown(chosen, ref)) return null;
+    if (!isVisible(visible, chosen, ref.name)) return null;
     const state = this.#names.find(chosen, ref);
     return {
       ...surroundings,
       facts: this.#facts({ ...ref, state }, this.#runningActions()),
       spec: state?.spec ?? null,
       members: this.#sights.members(ref),
-      events: this.#recent.events(chosen, ref.name),
+      events: this.#recent.events(chosen, ref.name, visible),
     };
   }
 
@@ -133,10 +155,12 @@ export class PageFacts implements PageCalls {
     return this.#recent.runs(ids);
   }
 
-  #surroundings(asked: string | null): Surroundings {
+  #surroundings(asked: string | null, visible: VisibleNames | null): Surroundings {
     const environments = [
       ...new Set([...this.#sources.reconciliation.environments(), ...this.#names.environments()]),
-    ].toSorted();
+    ]
+      .filter((environment) => isVisibleEnvironment(visible, environment))
+      .toSorted();
     const environment =
       asked !== null && environments.includes(asked) ? asked : (environments[0] ?? null);
     const state = environment === null ? null : this.#sources.reconciliation.state(environment);
@@ -147,7 +171,11 @@ export class PageFacts implements PageCalls {
       commit: state?.commit ?? null,
       checkedAt: state?.checkedAt ?? null,
       isComplete: state?.outcome === "complete",
-      manifestsProblem: state === null ? null : describeProblem(state),
+      // It may quote the manifest of any namespace.
+      manifestsProblem:
+        state === null || !isVisible(visible, environment ?? "", null)
+          ? null
+          : describeProblem(state),
     };
   }
 
@@ -178,14 +206,18 @@ export class PageFacts implements PageCalls {
     };
   }
 
-  #drifts(environment: string): Pick<Overview, "drifts" | "driftCount"> {
-    const own = this.#sources.reconciliation.state(environment)?.drifts ?? [];
-    const drifting = this.#names.drifting(environment, DRIFTS_MAX);
+  #drifts(
+    environment: string,
+    names: readonly string[] | null,
+  ): Pick<Overview, "drifts" | "driftCount"> {
+    const state = names === null ? this.#sources.reconciliation.state(environment) : null;
+    const own = state?.drifts ?? [];
+    const drifting = this.#names.drifting(environment, DRIFTS_MAX, names);
     const drifts = sortDrifts([
       ...own,
       ...drifting.flatMap(({ faults, differences }) => [...faults, ...differences]),
     ]);
-    const beyond = Math.max(0, this.#names.countDrifting(environment) - drifting.length);
+    const beyond = Math.max(0, this.#names.countDrifting(environment, names) - drifting.length);
     return { drifts: drifts.slice(0, DRIFTS_MAX), driftCount: drifts.length + beyond };
   }
 

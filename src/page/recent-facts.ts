@@ -7,6 +7,7 @@ import type { Run, RunAction } from "../model/api.ts";
 import type { HistoryEvent } from "../model/event.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
+import { isVisible, type VisibleNames } from "../model/token-scope.ts";
 import type { Overview, ReviewView, RunView, StoredPlanView } from "./page-data.ts";
 import { summarizePlan, type PlanSummary } from "../render/plan-summary.ts";
 import type { EventFilter } from "../history/history-store.ts";
@@ -40,9 +41,17 @@ export class RecentFacts {
     this.#sources = sources;
   }
 
-  /** The lists of an environment. */
-  of(environment: string): Pick<Overview, "runs" | "reviews" | "plans" | "events"> {
+  /**
+   * The lists of an environment. Runs, reviews and plans may be about any of its namespaces: a
+   * viewer who may not see all of them is shown none.
+   */
+  of(
+    environment: string,
+    visible: VisibleNames | null,
+  ): Pick<Overview, "runs" | "reviews" | "plans" | "events"> {
     const { store, reviews } = this.#sources;
+    const events = this.events(environment, null, visible);
+    if (!isVisible(visible, environment, null)) return { runs: [], reviews: [], plans: [], events };
     return {
       runs: store
         .listRuns({ environment, limit: RECENT_MAX, isActive: false })
@@ -51,7 +60,7 @@ export class RecentFacts {
         .list({ environment, pull: null }, RECENT_MAX)
         .map((review) => this.#review(review)),
       plans: this.#storedPlans(environment),
-      events: this.events(environment, null),
+      events,
     };
   }
 
@@ -61,7 +70,11 @@ export class RecentFacts {
   }
 
   /** Newest first; of one namespace, or of all and the environment itself. */
-  events(environment: string, namespace: string | null): HistoryEvent[] {
+  events(
+    environment: string,
+    namespace: string | null,
+    visible: VisibleNames | null,
+  ): HistoryEvent[] {
     return this.#sources.listEvents({
       environment,
       namespace,
@@ -69,6 +82,7 @@ export class RecentFacts {
       before: null,
       after: null,
       limit: RECENT_MAX,
+      visible,
     });
   }
 

@@ -7,9 +7,11 @@
  * | desired                 | the new manifests                        | what changed is looked at in this pass  |
  * | desired, but nothing    | the last good state, nothing is applied  | drift `manifests`, unless nothing was   |
  * | invalid, absent         | the last good state, nothing is applied  | drift `manifests`                       |
+ * | given up                | the last good state, nothing is applied  | drift `manifests`                       |
  * | failed                  | the last good state                      | drift `manifests` after a while         |
  * | failed, never read yet  | nothing                                  | drift `manifests`                       |
  */
+import { canonicalJson } from "../model/canonical.ts";
 import { formatQuantity } from "../model/figures.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { DesiredState } from "../model/spec.ts";
@@ -103,6 +105,17 @@ async function follow(
         treeSha: reading.treeSha,
         manifestsProblem: explainInvalid(reading.errors),
       };
+    case "givenUp":
+      return {
+        ...env,
+        silence: null,
+        treeSha: reading.treeSha,
+        manifestsProblem: {
+          kind: "givenUp",
+          reason: "reading the manifests on the default branch was given up",
+          detail: "The Worker has tried twice to read them, and did not survive it",
+        },
+      };
     case "desired":
       return followDesired(env, reading, ports);
   }
@@ -129,7 +142,7 @@ async function followDesired(
  */
 async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise<void> {
   const { store, policies, now } = ports;
-  const known = new Map(store.digests().map((stored) => [refKey(stored), stored.specDigest]));
+  const known = new Map(store.digests().map((stored) => [refKey(stored), stored]));
   const declared = new Set<string>();
   let changed: NamespaceState[] = [];
   const flush = (max: number): void => {
@@ -141,7 +154,8 @@ async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise
     const key = refKey(spec);
     declared.add(key);
     const specDigest = await digestSpec(spec, policies.floors);
-    if (known.get(key) !== specDigest)
+    const stored = known.get(key);
+    if (stored?.specDigest !== specDigest)
       changed.push(
         await withSpec(
           store.read(spec) ?? newNamespaceState(spec, now()),
@@ -149,6 +163,11 @@ async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise
           specDigest,
         ),
       );
+    else if (canonicalJson(stored.labels) !== canonicalJson(spec.labels)) {
+      // Tokens hold for labels: other ones count at once, and nothing has to be looked at for them.
+      const state = store.read(spec);
+      if (state) changed.push({ ...state, ...followSpec(spec, ports) });
+    }
     flush(WRITES_MAX);
   }
   for (const ref of store.digests()) {
@@ -179,6 +198,7 @@ async function withSpec(
     pending: null,
     dueAt: 0,
     attempts: null,
+    heals: [],
   };
 }
 
@@ -219,6 +239,8 @@ function explainInvalid(errors: readonly string[]): ManifestsProblem {
 const REMEDIES: Readonly<Record<ManifestsProblem["kind"], string>> = {
   invalid:
     "Correct them: `shardctl validate` shows every error. Until then the last valid state is followed and nothing is applied.",
+  givenUp:
+    "Make the manifests that were merged last smaller or simpler, or take them back: they are read again when others are merged, or after a day. Until then the last valid state is followed and nothing is applied.",
   absent:
     "Restore the folder or correct the Worker's options. Until then the last valid state is followed and nothing is applied.",
   empty:

@@ -13,8 +13,9 @@ import type { EnvironmentState } from "./environment-state.ts";
 import { type DecideContext, isOpenIn, judgeAll, shows, type WholePlan } from "./judge-all.ts";
 import { applyMerged } from "./follow-policies.ts";
 import { describeDifference } from "./describe-difference.ts";
-import { type Case, INTERNAL_ERROR, openCase } from "./judge.ts";
-import { conditionOf, type NamespaceState } from "./namespace-state.ts";
+import { type Case, INTERNAL_ERROR, isNew, openCase } from "./judge.ts";
+import { countHeal, healedKind } from "./heal-attempts.ts";
+import { conditionOf, type NamespaceState, type PendingChange } from "./namespace-state.ts";
 import type { ReconcilePorts } from "./ports.ts";
 import { startBatch } from "./start-batch.ts";
 import { isWatching, trackDrifts } from "./track-drifts.ts";
@@ -67,18 +68,30 @@ function adoptOwnRuns(
   ports: ReconcilePorts,
   env: EnvironmentState,
 ): Case[] {
-  return cases.filter(({ state }) => {
+  return cases.filter(({ state, pending }) => {
     const rival = ports.runs.findRival([state.name]);
     if (rival?.requestedBy !== RECONCILER || rival.environment !== env.environment) return true;
     if (!isOpenIn(rival, state.name)) return true;
     const { pull } = rival.origin ?? { pull: null };
+    const heals = isNew(state, pending) ? {} : noteHeal(state, pending, rival.startedAt);
     const approval =
       pull === null
         ? state.approval
         : { run: rival.id, shapeDigest: state.shapeDigest ?? "", pull };
-    ports.store.write([{ ...state, run: rival.id, pending: null, approval, dueAt: 0 }]);
+    const adopted = { ...state, ...heals, run: rival.id, pending: null, approval, dueAt: 0 };
+    ports.store.write([adopted]);
     return false;
   });
+}
+
+/** Counted with the start, so that a tick that is killed after it has counted it. */
+function noteHeal(
+  { heals }: NamespaceState,
+  { cause }: PendingChange,
+  now: number,
+): Pick<NamespaceState, "heals" | "healing"> {
+  const kind = healedKind(cause);
+  return { heals: countHeal(heals, kind, now), healing: kind };
 }
 
 /**
@@ -152,6 +165,8 @@ async function start(
     const { state, approval, pending } = one;
     const running: NamespaceState = {
       ...state,
+      ...(approval.kind === "heals" ? noteHeal(state, pending, now) : { healing: null }),
+      awaited: [],
       run: run.id,
       pending: null,
       dueAt: 0,
@@ -175,7 +190,8 @@ function writeVerdicts(env: EnvironmentState, cases: readonly Case[], ports: Rec
   const changed: NamespaceState[] = [];
   for (const one of cases) {
     const { verdict } = one;
-    const state = ports.store.read(one.state) ?? one.state;
+    const stored = ports.store.read(one.state) ?? one.state;
+    const state = { ...stored, awaited: one.state.awaited ?? [] };
     const differences = track(env, { ...one, state }, ports);
     const held = verdict.kind === "hold" ? verdict : QUEUED;
     const next: NamespaceState = {
@@ -185,7 +201,7 @@ function writeVerdicts(env: EnvironmentState, cases: readonly Case[], ports: Rec
       dueAt: isWatching(differences) || held.reason === "InRun" ? 0 : state.dueAt,
       condition: conditionOf(state, ports.now(), held),
     };
-    if (JSON.stringify(next) !== JSON.stringify(state)) changed.push(next);
+    if (JSON.stringify(next) !== JSON.stringify(stored)) changed.push(next);
   }
   if (changed.length > 0) ports.store.write(changed);
 }

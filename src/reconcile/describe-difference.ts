@@ -2,7 +2,15 @@
  * Describes the drift that people see while a pending change is not made: why not, and what to do
  * about it. The last column of the table in judge.ts.
  */
-import { AWAITS_WORKFLOW, type Case, isMadeByStranger, isNew, type Verdict } from "./judge.ts";
+import { attemptsOf, healedKind } from "./heal-attempts.ts";
+import {
+  AWAITS_WORKFLOW,
+  type Case,
+  HEALING_DOES_NOT_LAST,
+  isMadeByStranger,
+  isNew,
+  type Verdict,
+} from "./judge.ts";
 import { RUN_FAILURES_MAX } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
@@ -10,7 +18,9 @@ import type { FoundDrift } from "./track-drifts.ts";
 export function describeDifference(one: Case): FoundDrift | null {
   const { state, spec, pending, approval, verdict } = one;
   const isReviewed = approval.kind === "reviewed";
-  if (verdict.kind === "hold" && verdict.reason === "RetriesExhausted") {
+  // Looks tell of heals that do not last: see `relapseFaults`.
+  const isHealedAgain = isBetweenHeals(one);
+  if (verdict.kind === "hold" && verdict.reason === "RetriesExhausted" && !isHealedAgain) {
     return {
       kind: "stalled",
       reason: `applying was given up after ${RUN_FAILURES_MAX} failures in a row`,
@@ -25,12 +35,21 @@ export function describeDifference(one: Case): FoundDrift | null {
   if (isReviewed && !isBlocked) return null;
   if (approval.kind === "unknown" || approval.kind === "leftUndone") return null;
   if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
-  const isHealing = verdict.kind === "apply";
+  const isHealing = verdict.kind === "apply" || isHealedAgain;
   // The audit has reported these already.
   if (pending.cause === "misplaced") return null;
   const found = pending.cause === "skew" ? skewDrift(one) : specDrift(one);
   return { ...found, isHealing, remedy: remedyFor(one) };
 }
+
+/** True for a drift that was healed before, and is again when the wait is over. */
+function isBetweenHeals({ state, pending, approval, verdict }: Case): boolean {
+  if (approval.kind !== "heals" || verdict.kind !== "hold") return false;
+  const attempts = attemptsOf(state.heals, healedKind(pending.cause));
+  return attempts !== null && BETWEEN_HEALS.has(verdict.reason);
+}
+
+const BETWEEN_HEALS = new Set([HEALING_DOES_NOT_LAST, "BackingOff", "RetriesExhausted"]);
 
 function skewDrift({ spec, pending }: Case): Omit<FoundDrift, "remedy"> {
   return {

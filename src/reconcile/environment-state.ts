@@ -59,7 +59,7 @@ export interface EnvironmentState {
 }
 
 export interface ManifestsProblem {
-  readonly kind: "invalid" | "absent" | "empty";
+  readonly kind: "invalid" | "absent" | "empty" | "givenUp";
   /** Stable while the cause is. */
   readonly reason: string;
   readonly detail: string | null;

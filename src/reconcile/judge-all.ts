@@ -24,7 +24,8 @@ import {
   isNew,
   judgeChange,
 } from "./judge.ts";
-import { declaredSpec, isSameChange } from "./namespace-state.ts";
+import { awaitJobs } from "./awaited-jobs.ts";
+import { declaredSpec, isSameChange, type NamespaceState } from "./namespace-state.ts";
 import type { LookContext } from "./look/note-look.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
@@ -50,9 +51,12 @@ export async function judgeAll(
     : env.commit === null
       ? { kind: "noRepository", requests: 0 }
       : { kind: "found", plans: [], requests: 0 };
+  const now = ports.now();
   const approved: Case[] = [];
-  for (const one of cases)
-    approved.push({ ...one, approval: await findApproval(one, answer, ports) });
+  for (const one of cases) {
+    const approval = await findApproval(one, answer, ports);
+    approved.push({ ...one, approval, state: noteAwaited(one.state, approval, now) });
+  }
   const plans = answer.kind === "found" ? answer.plans : [];
   // Where the workflow applies, a release overrides nothing until its own apply job has come.
   const startable =
@@ -69,7 +73,6 @@ export async function judgeAll(
     managed: { namespaces: managed, rows: ports.store.totals().rows },
     unmanaged: 0,
   });
-  const now = ports.now();
   const judged = approved.map((one): Case => {
     try {
       return judge(one, overridesOf(one.state.name));
@@ -110,6 +113,13 @@ function shownAgainst({ approval }: Case): readonly Block[] {
 
 function settledBlocks({ blocks }: Plan, { namespace }: Change): readonly Block[] {
   return blocks.filter((block) => block.namespace === namespace && !isJudgedAtStart(block.guard));
+}
+
+/** A review that cannot be looked up now does not end the wait for its job. */
+function noteAwaited(state: NamespaceState, approval: Approval, now: number): NamespaceState {
+  if (approval.kind !== "reviewed") return state;
+  const awaited = approval.isOrdered ? [] : awaitJobs(state.awaited, approval.pulls, now);
+  return { ...state, awaited };
 }
 
 export function shows(plan: Plan, name: string): boolean {
@@ -176,19 +186,30 @@ function sortByClaim(answer: ReviewAnswer): ReviewAnswer {
   return { ...answer, plans: answer.plans.toSorted((left, right) => claim(right) - claim(left)) };
 }
 
+/** A change as one pull request has shown it. */
+interface Shown {
+  readonly pull: number;
+  readonly isOrdered: boolean;
+  readonly change: Change;
+  readonly blocks: readonly Block[];
+}
+
 async function findApproval(
   { state, spec, pending }: Case,
   answer: ReviewAnswer,
   { runs }: Pick<ReconcilePorts, "runs">,
 ): Promise<Approval> {
+  const shown: Shown[] = [];
   if (answer.kind === "found") {
     for (const { plan, pull, isOrdered } of answer.plans) {
       for (const change of plan.changes) {
         if (change.namespace === state.name && (await isSameChange(state, pending, change)))
-          return { kind: "reviewed", pull, isOrdered, change, blocks: settledBlocks(plan, change) };
+          shown.push({ pull, isOrdered, change, blocks: settledBlocks(plan, change) });
       }
     }
   }
+  const [first] = shown;
+  if (first) return { kind: "reviewed", ...first, pulls: shown.map(({ pull }) => pull) };
   const { approval } = state;
   // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed,
   // and ordered unless somebody has cancelled the run.
@@ -199,7 +220,8 @@ async function findApproval(
   ) {
     const run = runs.find(approval.run);
     const isOrdered = run !== null && !wasCancelled(run);
-    return { kind: "reviewed", pull: approval.pull, isOrdered, change: null, blocks: [] };
+    const { pull } = approval;
+    return { kind: "reviewed", pull, pulls: [pull], isOrdered, change: null, blocks: [] };
   }
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
     return { kind: "heals" };

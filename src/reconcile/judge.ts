@@ -13,6 +13,8 @@
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
  * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
  * | its counts have moved since they were shown                 | hold CountsMoved       | spec, skew             |
+ * | heals of this kind have not lasted, three and more          | hold HealingDoesNotLast | stalled               |
+ * | a heal of this kind has not lasted, a moment ago            | hold BackingOff        | healing                |
  * | failed too often                                            | hold RetriesExhausted  | stalled                |
  * | failed a moment ago                                         | hold BackingOff        | as it was              |
  * | everything is paused; the manifests are not valid           | hold Paused, ManifestsInvalid | unless reviewed |
@@ -28,6 +30,8 @@ import type { Block, Change } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { assertNever } from "../model/result.ts";
 import { explainMoved } from "../model/count-moved.ts";
+import { findLateJob } from "./awaited-jobs.ts";
+import { attemptsOf, hasRelapsedOften, healedKind, nextHealAt } from "./heal-attempts.ts";
 import { type NamespaceState, type PendingChange, RUN_FAILURES_MAX } from "./namespace-state.ts";
 
 /** Why a change may be made at all. */
@@ -39,6 +43,8 @@ export type Approval =
   | {
       readonly kind: "reviewed";
       readonly pull: number;
+      /** All pull requests that have shown it, this one first. */
+      readonly pulls: readonly number[];
       /** True when an apply job has asked for it, or its run has begun. */
       readonly isOrdered: boolean;
       /** As it was shown; null for what a run left unfinished: that is planned anew. */
@@ -87,6 +93,7 @@ export interface Circumstances {
 }
 
 export const AWAITS_WORKFLOW = "AwaitsWorkflow";
+export const HEALING_DOES_NOT_LAST = "HealingDoesNotLast";
 
 /** A case that nobody has judged yet: where that fails, it stays so. */
 export function openCase(state: NamespaceState, spec: NamespaceSpec, pending: PendingChange): Case {
@@ -110,6 +117,8 @@ export type Verdict =
       readonly reason: string;
       readonly message: string;
       readonly nextTryAt: number | null;
+      /** Since when, where that is not since its type and reason are these. */
+      readonly since?: number;
     };
 
 /** Judges by the table, but for what it depends on. */
@@ -122,6 +131,7 @@ export function judgeChange(one: Case, circumstances: Circumstances): Verdict {
     );
   return (
     judgeRight(one, circumstances) ??
+    judgeHeals(one, circumstances) ??
     judgeAttempts(one, circumstances) ??
     judgeMoment(one, circumstances) ?? { kind: "apply" }
   );
@@ -191,23 +201,23 @@ function heldText({ held, spec }: NamespaceState): string {
   return ` (the manifest's ${held.declared.selfHeal} ${why})`;
 }
 
-/** How long an apply job may take to come, before a person is told that none has. */
-const JOB_AWAITED_MS = 3_600_000;
-
-/** The condition knows since when: type and reason have been the same since the first look. */
+/** @param state knows which jobs are waited for, and since when. */
 function awaitWorkflow(
-  { condition }: NamespaceState,
+  { awaited = [] }: NamespaceState,
   pending: PendingChange,
   pull: number,
   now: number,
 ): Verdict {
-  const isLate =
-    condition.reason === AWAITS_WORKFLOW &&
-    (condition.type === "Stalled" || now - condition.since >= JOB_AWAITED_MS);
-  const what = `${changeText(pending)} waits for the apply job of pull request #${pull}`;
-  return isLate
-    ? hold("Stalled", AWAITS_WORKFLOW, `${what}, and none has come for an hour`)
-    : hold("Reconciling", AWAITS_WORKFLOW, `${what}: this Worker leaves it to the workflow`);
+  const late = findLateJob(awaited, now);
+  const what = `${changeText(pending)} waits for the apply job of pull request #${late?.pull ?? pull}`;
+  if (late !== null)
+    return hold("Stalled", AWAITS_WORKFLOW, `${what}, and none has come for an hour`);
+  const held = hold(
+    "Reconciling",
+    AWAITS_WORKFLOW,
+    `${what}: this Worker leaves it to the workflow`,
+  );
+  return { ...held, since: awaited[0]?.since ?? now };
 }
 
 function judgeCounts(pending: PendingChange, approval: Approval): Verdict | null {
@@ -222,6 +232,29 @@ function judgeCounts(pending: PendingChange, approval: Approval): Verdict | null
         "CountsMoved",
         `${changeText(pending)} is not what was reviewed: ${moved}; read the plan again and release it`,
       );
+}
+
+/** A heal that did not last waits, longer each time; what was reviewed does not. */
+function judgeHeals({ state, pending, approval }: Case, { now }: Circumstances): Verdict | null {
+  const attempts = attemptsOf(state.heals, healedKind(pending.cause));
+  const nextAt = approval.kind === "heals" ? nextHealAt(attempts, now) : null;
+  if (attempts === null || nextAt === null) return null;
+  const failed =
+    state.attempts === null ? "" : ` The last run failed: ${state.attempts.lastError}.`;
+  if (hasRelapsedOften(attempts))
+    return hold(
+      "Stalled",
+      HEALING_DOES_NOT_LAST,
+      `${changeText(pending)}: healing does not last, ${attempts.started} heals have not kept it as declared for an hour.${failed} Stop what changes it, or change the manifest; until then it is tried less and less often`,
+      nextAt,
+    );
+  const heals = attempts.started === 1 ? "the last heal has" : `${attempts.started} heals have`;
+  return hold(
+    "Reconciling",
+    "BackingOff",
+    `${changeText(pending)}: ${heals} not lasted.${failed}`,
+    nextAt,
+  );
 }
 
 function judgeAttempts({ state: { attempts } }: Case, { now }: Circumstances): Verdict | null {
@@ -245,7 +278,7 @@ function judgeAttempts({ state: { attempts } }: Case, { now }: Circumstances): V
 }
 
 /** Longer than any delay between tries. */
-const NEXT_TRY_MS_MAX = 7 * 3_600_000;
+const NEXT_TRY_MS_MAX = 25 * 3_600_000;
 
 function judgeMoment(
   { spec, pending, isSuspended, isWindowOpen }: Case,
@@ -314,6 +347,6 @@ function hold(
   reason: string,
   message: string,
   nextTryAt: number | null = null,
-): Verdict {
+): Extract<Verdict, { kind: "hold" }> {
   return { kind: "hold", type, reason, message, nextTryAt };
 }

@@ -4,17 +4,18 @@
  *
  * A head that has not moved costs one request, a 304; moved elsewhere costs the listing of the
  * folder; only files that changed are fetched. A set that is too large for one slice arrives over
- * several.
+ * several. One that nobody survives reading is given up: see reading-attempts.ts.
  */
 import { type BlobCache, findManifests, type FoundFile } from "../github/find-manifests.ts";
 import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import type { ManifestError } from "../manifest/index.ts";
-import { NoAnswer, type SetReader } from "../manifest/read-set.ts";
+import { NoAnswer, type ReadSet, type SetReader } from "../manifest/read-set.ts";
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import type { PolicyFloors } from "../model/policy.ts";
 import type { AppliedState } from "../runs/plan-book.ts";
 import type { ManifestReading, ManifestSource } from "./ports.ts";
+import { ReadingAttempts } from "./reading-attempts.ts";
 import type { ReconcileDocuments } from "./state-store.ts";
 
 /** Files that one slice fetches: far below what one invocation may ask. */
@@ -34,13 +35,19 @@ type SourceSettings = Pick<
   "environment" | "manifests" | "defaultBranch" | "repository"
 > & { readonly floors: PolicyFloors };
 
+export interface SourceParts {
+  readonly blobs: BlobStore;
+  readonly documents: ReconcileDocuments;
+  readonly readSet: SetReader;
+  readonly now: () => number;
+}
+
 export function createManifestSource(
   github: GithubReader,
   settings: SourceSettings,
-  blobs: BlobStore,
-  documents: ReconcileDocuments,
-  readSet: SetReader,
+  { blobs, documents, readSet, now }: SourceParts,
 ): ManifestSource {
+  const attempts = new ReadingAttempts(documents, settings.environment, now);
   const { environment, defaultBranch, repository, manifests, floors } = settings;
   // Other floors make other specs of the same manifests.
   const held = floorsText(floors);
@@ -53,15 +60,10 @@ export function createManifestSource(
       const isSame =
         known?.place === place &&
         known.rootTreeSha === head.value.treeSha &&
-        known.setDigest === knownDigest;
+        known.setDigest === knownDigest &&
+        !attempts.isDueAgain(known.setDigest);
       if (isSame) return { kind: "unchanged", requests: 1 };
-      try {
-        return await readHead(head.value, knownDigest);
-      } catch (error) {
-        // Too much for the object that reads them: the same again until the branch moves.
-        if (!(error instanceof NoAnswer)) throw error;
-        return { kind: "failed", message: error.message, retryAt: null, requests: 1 };
-      }
+      return readHead(head.value, knownDigest);
     },
   };
 
@@ -95,7 +97,8 @@ export function createManifestSource(
     blobs.dropUnused();
     const head: KnownHead = { place, rootTreeSha: commit.treeSha, setDigest };
     documents.write("head", environment, head);
-    if (setDigest === knownDigest) return { kind: "unchanged", requests };
+    if (setDigest === knownDigest && !attempts.isDueAgain(setDigest))
+      return { kind: "unchanged", requests };
     return parse(files, config, commit, setDigest, requests);
   }
 
@@ -106,7 +109,21 @@ export function createManifestSource(
     treeSha: string,
     requests: number,
   ): Promise<ManifestReading> {
-    const parsed = await readSet({ files, config, environment, commit: sha });
+    if (attempts.isGivenUp(treeSha)) return { kind: "givenUp", treeSha, requests };
+    attempts.begin(treeSha);
+    let parsed: ReadSet;
+    try {
+      parsed = await readSet({ files, config, environment, commit: sha });
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) {
+        attempts.end(treeSha);
+        throw error;
+      }
+      return attempts.isGivenUp(treeSha)
+        ? { kind: "givenUp", treeSha, requests }
+        : { kind: "failed", message: error.message, retryAt: null, requests };
+    }
+    attempts.end(treeSha);
     const errors = [...parsed.configErrors, ...parsed.errors].map(formatError);
     if (parsed.desired === null || errors.length > 0)
       return { kind: "invalid", commit: sha, treeSha, errors, requests };

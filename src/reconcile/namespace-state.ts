@@ -10,6 +10,8 @@ import type { OperationKind } from "../model/operation.ts";
 import type { Block, Change } from "../model/plan.ts";
 import { type PolicyFloors, stricterPolicy } from "../model/policy.ts";
 import type { NamespaceSpec, Policy } from "../model/spec.ts";
+import type { AwaitedJob } from "./awaited-jobs.ts";
+import type { HealAttempts, HealedKind } from "./heal-attempts.ts";
 
 /** A drift, and the pass in which it was first seen: it opens when a later look agrees. */
 export interface TrackedDrift extends Drift {
@@ -53,7 +55,6 @@ export interface FailedAttempts {
   readonly nextTryAt: number;
   readonly lastError: string;
   readonly specDigest: string | null;
-  readonly commit: string | null;
   /** The live epoch as the last failed run left it; null until it is looked at. */
   readonly epoch: number | null;
 }
@@ -104,6 +105,15 @@ export interface NamespaceState extends NamespaceRef {
     readonly pull: number;
   } | null;
   readonly attempts: FailedAttempts | null;
+  /**
+   * Heals that have not lasted yet, or the last of which nobody knows whether it lasts. Absent in
+   * what was written before it was kept.
+   */
+  readonly heals?: readonly HealAttempts[];
+  /** The drift that the run heals; null or absent for another run, or none. */
+  readonly healing?: HealedKind | null;
+  /** Apply jobs that the pending change waits for. Absent as above. */
+  readonly awaited?: readonly AwaitedJob[];
   /** A running operation as last seen to move. */
   readonly progress: { readonly mark: string; readonly since: number } | null;
   /** Findings of the last audit. */
@@ -155,6 +165,9 @@ export function newNamespaceState(ref: NamespaceRef, now: number): NamespaceStat
     run: null,
     approval: null,
     attempts: null,
+    heals: [],
+    healing: null,
+    awaited: [],
     progress: null,
     audit: null,
     faults: [],
@@ -162,7 +175,7 @@ export function newNamespaceState(ref: NamespaceRef, now: number): NamespaceStat
   };
 }
 
-/** The condition as it is now; `since` stays while type and reason do. */
+/** The condition as it is now; `since` stays while type and reason do, unless it is given. */
 export function conditionOf(
   state: NamespaceState,
   now: number,
@@ -171,6 +184,7 @@ export function conditionOf(
     readonly reason: string;
     readonly message: string;
     readonly nextTryAt?: number | null;
+    readonly since?: number | null;
   },
 ): NamespaceCondition {
   const { condition } = state;
@@ -182,8 +196,12 @@ export function conditionOf(
     reason: next.reason,
     message: next.message,
     observedCommit: state.observedCommit,
-    since: isSame ? condition.since : now,
-    failures: Math.max(state.silences, state.attempts?.failures ?? 0),
+    since: next.since ?? (isSame ? condition.since : now),
+    failures: Math.max(
+      state.silences,
+      state.attempts?.failures ?? 0,
+      ...(state.heals ?? []).map(({ relapsed }) => relapsed),
+    ),
     nextTryAt: next.nextTryAt ?? null,
   };
 }

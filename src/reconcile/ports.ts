@@ -47,6 +47,8 @@ export type ManifestReading = { readonly requests: number } & (
       readonly errors: readonly string[];
     }
   | { readonly kind: "absent"; readonly message: string }
+  /** Two readings have ended without an answer: they were not tried again. */
+  | { readonly kind: "givenUp"; readonly treeSha: string }
   /** There is more than fits one slice: the next call goes on. */
   | { readonly kind: "incomplete" }
   /** Nothing is known; asked again from `retryAt` on, or at the next tick. */
@@ -98,6 +100,8 @@ export interface ReconcileStore {
 export interface StoredDigest extends NamespaceRef {
   /** Null without a manifest. */
   readonly specDigest: string | null;
+  /** Of its manifest; they are not part of the digest. */
+  readonly labels: Readonly<Record<string, string>> | null;
 }
 
 /** The policies of the environment that were applied. */

@@ -10,6 +10,7 @@ import type { DriftReport, Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
+import type { VisibleNames } from "../model/token-scope.ts";
 import { buildReport } from "./track-drifts.ts";
 import { isUnderWay, type EnvironmentState } from "./environment-state.ts";
 import type { ManifestSource, ReconcilePorts } from "./ports.ts";
@@ -66,7 +67,8 @@ export interface ReconcileCalls extends RepairNotes {
   runPass(environment: string, waitMs: number): Promise<boolean>;
   /** Environments that are reconciled here, sorted. */
   environments(): readonly string[];
-  report(environment: string): Promise<DriftReport>;
+  /** @param visible what its reader may see; null for everything. */
+  report(environment: string, visible: VisibleNames | null): Promise<DriftReport>;
 }
 
 export interface ReconciliationParts {
@@ -240,8 +242,8 @@ export class Reconciliation implements ReconcileCalls {
     return true;
   }
 
-  report(environment: string): Promise<DriftReport> {
-    return buildReport(environment, this.#store(environment), this.pause());
+  report(environment: string, visible: VisibleNames | null): Promise<DriftReport> {
+    return buildReport(environment, this.#store(environment), this.pause(), visible);
   }
 
   /** Returns the cost and the outcome of the last pass; null before the first. */
@@ -353,9 +355,12 @@ export class Reconciliation implements ReconcileCalls {
       manifests: createManifestSource(
         github,
         { ...settings, floors: this.#parts.floors() },
-        this.#blobs,
-        this.#documents,
-        this.#parts.readSet,
+        {
+          blobs: this.#blobs,
+          documents: this.#documents,
+          readSet: this.#parts.readSet,
+          now: () => Date.now(),
+        },
       ),
       reviews: createReviewLookup(github, {
         environment,

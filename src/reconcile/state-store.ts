@@ -223,11 +223,15 @@ export class StateStore implements ReconcileStore {
 
   digests(): StoredDigest[] {
     return this.#sql
-      .exec<Record<"name" | "object", string> & { specDigest: string | null }>(
-        "SELECT name, object, specDigest FROM reconciledNames WHERE environment = ?",
+      .exec<Record<"name" | "object", string> & Record<"specDigest" | "labels", string | null>>(
+        "SELECT name, object, specDigest, json_extract(body, '$.spec.labels') AS labels FROM reconciledNames WHERE environment = ?",
         this.#environment,
       )
-      .toArray();
+      .toArray()
+      .map(({ labels, ...stored }) => ({
+        ...stored,
+        labels: labels === null ? null : (JSON.parse(labels) as Record<string, string>),
+      }));
   }
 
   *all(): Generator<NamespaceState> {

@@ -13,6 +13,7 @@ import {
   type NamespaceCondition,
   type Pause,
 } from "../model/drift.ts";
+import { isVisible, type VisibleNames } from "../model/token-scope.ts";
 import { newEnvironmentState } from "./environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "./namespace-state.ts";
 import type { ReconcileStore } from "./ports.ts";
@@ -106,17 +107,20 @@ function driftEvent(
 
 /**
  * Drifts sorted by kind, then namespace; conditions of the namespaces that a manifest declares, by
- * name.
+ * name. Of what its reader may not see there is nothing in it, nor in its fingerprint.
  */
 export async function buildReport(
   environment: string,
   store: ReconcileStore,
   paused: Pause | null,
+  visible: VisibleNames | null = null,
 ): Promise<DriftReport> {
   const state = store.readEnvironment() ?? newEnvironmentState(environment);
-  const tracked: TrackedDrift[] = [...state.drifts];
+  const isShown = (name: string | null): boolean => isVisible(visible, environment, name);
+  const tracked: TrackedDrift[] = isShown(null) ? [...state.drifts] : [];
   const conditions: NamespaceCondition[] = [];
   for (const namespace of store.all()) {
+    if (!isShown(namespace.name)) continue;
     tracked.push(...namespace.faults, ...namespace.differences);
     if (namespace.spec !== null) conditions.push(conditionUnder(namespace, state.commit));
   }

@@ -215,6 +215,31 @@ export class PlanBook implements PlanCalls {
     return this.#parts.store.getShown(fingerprint, FIRST);
   }
 
+  /**
+   * Somebody has applied the plan: what it was made from is the state that the environment is meant
+   * to have.
+   *
+   * @param only names of namespaces; the others stay as they were applied before. Null for all.
+   */
+  noteApplied(environment: string, fingerprint: string, only: readonly string[] | null): void {
+    const { store } = this.#parts;
+    const desired = only === null ? null : this.readDesired(fingerprint);
+    if (only === null || desired === null) {
+      store.rememberApplied(environment, fingerprint, null);
+      return;
+    }
+    const before = this.newestApplied(environment, null);
+    const known = before === null || before === "unchanged" ? [] : before.desired.namespaces;
+    const own = desired.namespaces.filter(({ name }) => only.includes(name));
+    const others = known.filter(
+      ({ name, object }) => !own.some((one) => one.name === name && one.object === object),
+    );
+    const namespaces = [...others, ...own].toSorted((left, right) =>
+      compareText(left.name, right.name),
+    );
+    store.rememberApplied(environment, fingerprint, encodeJson({ ...desired, namespaces }));
+  }
+
   /** Environments that somebody applied something to, sorted. */
   appliedEnvironments(): readonly string[] {
     return this.#parts.store.listApplied().map(({ environment }) => environment);
@@ -231,7 +256,8 @@ export class PlanBook implements PlanCalls {
     if (applied === undefined) return null;
     const { fingerprint } = applied;
     if (fingerprint === knownFingerprint) return "unchanged";
-    const desired = this.readDesired(fingerprint);
+    const merged = this.#parts.store.getAppliedDesired(environment);
+    const desired = merged ? (decodeJson(merged) as DesiredState) : this.readDesired(fingerprint);
     return desired ? { fingerprint, desired } : null;
   }
 }

@@ -34,6 +34,11 @@ export interface ApplyOrder {
    * overrides only as released.
    */
   readonly needsReview: boolean;
+  /**
+   * The namespaces that its token holds for; absent for all. What others have applied before stays
+   * declared.
+   */
+  readonly holdsFor?: readonly string[];
 }
 
 export type StartRunFailure =
@@ -160,7 +165,8 @@ export class RunStarts implements StartCalls {
           : own.shown,
       now,
     });
-    if (requestedBy !== RECONCILER) store.rememberApplied(plan.environment, fingerprint);
+    if (requestedBy !== RECONCILER)
+      plans.noteApplied(plan.environment, fingerprint, order.holdsFor ?? null);
     const changed = plan.changes.map(({ namespace: name, object }) => ({ name, object }));
     store.rememberNamespaces(plan.environment, changed);
     book.write(record, null, 0, now);

@@ -247,13 +247,24 @@ export class CoordinatorStore {
     );
   }
 
-  /** Takes note of what somebody applies: it is what the environment is meant to be. */
-  rememberApplied(environment: string, fingerprint: string): void {
+  /**
+   * Takes note of what somebody applies: it is what the environment is meant to be.
+   *
+   * @param desired the state to follow where it is not the plan's own; null otherwise.
+   */
+  rememberApplied(environment: string, fingerprint: string, desired: Uint8Array | null): void {
+    if (desired === null) this.#deleteDocument("applied", environment);
+    else this.#putDocument("applied", environment, desired);
     this.#sql.exec(
       "INSERT INTO applied VALUES (?, ?) ON CONFLICT (environment) DO UPDATE SET fingerprint = excluded.fingerprint",
       environment,
       fingerprint,
     );
+  }
+
+  /** Null where the state to follow is that of the plan that was applied last. */
+  getAppliedDesired(environment: string): Uint8Array | null {
+    return this.#getDocument("applied", environment);
   }
 
   /** The plan that was applied last in each environment, sorted by environment. */

@@ -7,6 +7,7 @@ import type { Context, Hono } from "hono";
 import type { LiveAccess } from "../live/port.ts";
 import type { RemoteCoordinator } from "./coordinator/coordinator-api.ts";
 import type { Settings } from "./settings.ts";
+import type { CallerScope } from "./access/caller-scope.ts";
 import type { Caller } from "./access/tokens.ts";
 
 export interface ApiEnv {
@@ -16,6 +17,8 @@ export interface ApiEnv {
     correlationId: string;
     settings: Settings;
     caller: Caller;
+    /** Set with `caller`. */
+    scope: CallerScope;
     live: LiveAccess;
     coordinator: RemoteCoordinator;
   };

@@ -37,6 +37,7 @@ const COMMANDS = [
   "forget",
   "import",
   "export",
+  "token",
   "dev",
 ];
 const ESCAPE = "\u001b[";

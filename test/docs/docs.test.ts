@@ -32,6 +32,7 @@ const COMMANDS = [
   "forget",
   "import",
   "export",
+  "token",
   "dev",
 ];
 
@@ -251,7 +252,7 @@ describe("lists", () => {
     );
     const routes = sources.flatMap((source) => [
       ...source.matchAll(
-        /api\.(get|post|put|delete)\(\s*"(\/v1[^"]*)",\s*requireRole\("(\w+)"\)/gu,
+        /api\.(get|post|put|delete)\(\s*"(\/v1[^"]*)",\s*requireRole\("(\w+)", "\w+"\)/gu,
       ),
     ]);
     const documented = [

@@ -5,8 +5,9 @@
 //
 // A cutover is: fences go up at the members whose rows change, the root commits, and each of them
 // goes to the next epoch. How rows are copied is another model's. Tickets are lost at any time, as
-// by a crash; that they are given back is one step, and no message is late. A call that fails is over, and may have met some rows: only one that succeeds is
-// judged. The rules in brackets are those of rules.ts.
+// by a crash; that all are given back is one step, and no message is late. A call that fails is
+// over, and may have met some rows: only one that succeeds is judged. The rules in brackets are
+// those of rules.ts.
 import type { Rule } from "./rules.ts";
 import type { Model } from "./search.ts";
 

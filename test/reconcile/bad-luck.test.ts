@@ -455,7 +455,7 @@ describe("a run that fails half-way every time", () => {
     const clean = world.live;
     await clean.describe({ name: "orders", object: "ORDERS" });
     for (let minutes = 0; minutes < 60; minutes++) await world.tick();
-    for (let hours = 0; hours < 8; hours++) {
+    for (let hours = 0; hours < 14; hours++) {
       world.now += HOUR;
       await world.tick(2);
     }

@@ -456,3 +456,18 @@ describe("namespaces without a manifest", () => {
     expect((await world.report()).conditions.map(({ namespace }) => namespace)).toEqual(["orders"]);
   });
 });
+
+describe("labels of a manifest, which tokens may hold for,", () => {
+  it("count at the next tick, though nothing has to be looked at for them", async () => {
+    const labelled = (team: string) => orders({ labels: { team } });
+    const world = new World({ live: [hashed("orders", 4)], specs: [labelled("a")] });
+    await world.tick(2);
+    const stored = () => [...world.store.all()][0];
+    expect(stored()?.spec?.labels).toEqual({ team: "a" });
+    world.merge([labelled("b")]);
+    await world.tick();
+    expect(stored()?.spec?.labels).toEqual({ team: "b" });
+    expect(stored()?.condition).toMatchObject({ type: "Ready" });
+    expect(await world.drifts()).toEqual([]);
+  });
+});

@@ -180,6 +180,62 @@ describe("where the workflow applies, the tick", () => {
     expect(await world.drifts()).toEqual([]);
   });
 
+  it("gives each pull request an hour of its own", async () => {
+    const world = await merged();
+    await world.tick(55);
+    const since = world.now;
+    await world.reviewAndMerge([orders({ count: 8, policy: { selfHeal: "apply" } })]);
+    await world.tick(50);
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "AwaitsWorkflow",
+      since,
+    });
+    expect(await world.drifts()).toEqual([]);
+    await world.tick(15);
+    expect(world.condition("orders")).toMatchObject({
+      type: "Stalled",
+      message: expect.stringContaining(`pull request #${world.reviewed[0]?.pull}`),
+    });
+    // Nor does a third one inherit that it was late.
+    await world.reviewAndMerge([orders({ count: 10, policy: { selfHeal: "apply" } })]);
+    await world.tick(50);
+    expect(world.condition("orders")).toMatchObject({ type: "Reconciling" });
+    expect(await world.drifts()).toEqual([]);
+  });
+
+  it("gives the first no other hour for each one that shows the same change", async () => {
+    const world = await merged();
+    const [first] = world.reviewed;
+    if (!first) throw new Error("no review");
+    for (const pull of [7, 8, 9]) {
+      await world.tick(25);
+      world.reviewed = [{ ...first, pull }, ...world.reviewed];
+    }
+    expect(world.condition("orders")).toMatchObject({
+      type: "Stalled",
+      message: expect.stringContaining(`pull request #${first.pull}`),
+    });
+  });
+
+  it("does not begin the hour again when GitHub is away meanwhile", async () => {
+    const world = await merged();
+    await world.tick(30);
+    const { reviewed } = world;
+    const ports = world.ports();
+    const real = world.ports.bind(world);
+    world.ports = () => ({
+      ...ports,
+      reviews: { find: () => Promise.resolve({ kind: "failed", message: "down", requests: 1 }) },
+    });
+    await world.tick(3);
+    expect(world.condition("orders")).toMatchObject({ reason: "ReviewUnknown" });
+    world.ports = real;
+    world.reviewed = reviewed;
+    await world.tick(32);
+    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "AwaitsWorkflow" });
+  });
+
   it("starts what an apply job was given and had to leave waiting", async () => {
     const world = await merged();
     world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));

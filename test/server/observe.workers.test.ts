@@ -117,7 +117,7 @@ describe("the history", () => {
       "release",
       71,
       "the plan of pull request #71 was released, overriding skew",
-      "ada",
+      "ci (ada)",
     ]);
     expect(summaries).toContainEqual(["pause", null, "nothing is applied any more: upgrade", "ci"]);
     expect(summaries).toContainEqual(["pause", null, "reconciliation has resumed", "ci"]);

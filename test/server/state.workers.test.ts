@@ -358,7 +358,7 @@ describe("an import", () => {
       expect.stringContaining("1 order of an apply job is not taken over"),
     ]);
     const [known] = await reviewsOf("state-5");
-    expect(known?.release).toMatchObject({ releasedBy: "ada" });
+    expect(known?.release).toMatchObject({ releasedBy: "ci (ada)" });
     expect(known?.release?.expiresAt).toBeLessThanOrEqual(Date.now());
     const left = await sqlOf((sql) => ({
       orders: sql.exec("SELECT * FROM orders").toArray(),

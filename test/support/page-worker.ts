@@ -46,7 +46,7 @@ const { Reconciler, ...worker } = createReconciler<Env>({
   coordinator: (env) => env.SHARDCTL,
   extend(api, requireRole) {
     addThingRoutes(api, requireRole, (env) => ({ THINGS: (env as Env).THINGS }));
-    api.put("/test/:name/:shards/:rows", requireRole("apply"), async (context) => {
+    api.put("/test/:name/:shards/:rows", requireRole("apply", "namespace"), async (context) => {
       const { name, shards, rows } = context.req.param();
       const fake = (context.env as Env).ORDERS.getByName(name) as unknown as LargeNamespace;
       await fake.resize(Number(shards), Number(rows));

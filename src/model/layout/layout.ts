@@ -92,6 +92,12 @@ export function shardNames(namespace: string, generation: number, count: number)
   return Array.from({ length: count }, (_, index) => shardName(namespace, generation, index));
 }
 
+/** True for the names that objects of the namespace can have: its root's and its shards'. */
+export function isMemberName(namespace: string, name: string): boolean {
+  if (!name.startsWith(namespace)) return false;
+  return /^(?:(?:-g[1-9]\d*)?-shard-\d+)?$/.test(name.slice(namespace.length));
+}
+
 /** The layout of a namespace that was never sharded, or is unsharded again. */
 export function unshardedLayout(namespace: string, generation: number): NoneLayout {
   return { kind: "none", generation, members: [namespace] };

@@ -9,6 +9,7 @@ import { formatQuantity } from "../../model/figures.ts";
 import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
 import { describeFullness, describeMix, endedFull, nearlyFull } from "../../model/member-states.ts";
 import type { Notice } from "../../model/plan.ts";
+import { describeRelapse, hasRelapsedOften } from "../heal-attempts.ts";
 import type { AuditFinding, NamespaceState } from "../namespace-state.ts";
 import type { FoundDrift } from "../track-drifts.ts";
 
@@ -225,6 +226,15 @@ export function auditFaults(audit: AuditFinding | null, heals: boolean): FoundDr
     });
   }
   return found;
+}
+
+/** Heals that do not last: said until one does, also while the next one waits, or runs. */
+export function relapseFaults({ name, heals = [] }: NamespaceState): FoundDrift[] {
+  return heals.filter(hasRelapsedOften).map((attempts) => ({
+    kind: "stalled",
+    reason: `healing does not last: drift ${attempts.kind} comes back each time`,
+    ...describeRelapse(attempts, name),
+  }));
 }
 
 /** A skew that no change of layout would help. */

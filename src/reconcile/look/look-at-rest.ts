@@ -9,6 +9,7 @@ import type { NamespaceSpec } from "../../model/spec.ts";
 import { checkSafety } from "../../planning/check-safety.ts";
 import { liveRows } from "../../planning/decide-change.ts";
 import { isNothing } from "../../model/what-lives.ts";
+import type { NamespaceOutcome } from "../../planning/plan-namespace.ts";
 import {
   type AuditFinding,
   declaredSpec,
@@ -19,12 +20,14 @@ import {
 } from "../namespace-state.ts";
 import { AUDIT_MS_MAX, auditIntervalMs, checkIntervalMs, nextTurn } from "../schedule.ts";
 import type { FoundDrift } from "../track-drifts.ts";
+import { attemptsOf, noteHealSight } from "../heal-attempts.ts";
 import { auditNamespace } from "./audit.ts";
 import {
   auditFaults,
   findForgedRegistry,
   forgedFault,
   memberFaults,
+  relapseFaults,
   remainingSkewFault,
   unmanagedFault,
 } from "./find-faults.ts";
@@ -99,6 +102,9 @@ async function auditIfDue(
     spend,
   });
   if (audit === null) return { ...state, auditDueAt: now + AUDIT_AGAIN_MS };
+  // A second look, an hour later, says whether a heal of misplaced rows has lasted.
+  if (isClean(audit) && attemptsOf(state.heals, "misplaced") !== null)
+    return { ...state, audit, auditDueAt: now + AUDIT_AGAIN_MS };
   if (isClean(audit))
     return { ...state, audit, auditDueAt: nextTurn(state.name, auditIntervalMs(managed), now) };
   // The next pass must confirm an audit's finding before it is reported.
@@ -119,7 +125,12 @@ function holdForged(
   const held = { ...state, pending: null };
   const faults = track(
     held,
-    [...memberFaults(live), forgedFault(what), ...auditFaults(state.audit, false)],
+    [
+      ...memberFaults(live),
+      forgedFault(what),
+      ...relapseFaults(state),
+      ...auditFaults(state.audit, false),
+    ],
     context,
   );
   const message = `The registry was changed by hand: it ${what}. Nothing is applied here.`;
@@ -148,16 +159,18 @@ function noteUnmanaged(
 }
 
 async function planSpec(
-  state: NamespaceState,
+  before: NamespaceState,
   spec: NamespaceSpec,
   live: LiveNamespace,
   context: LookContext,
 ): Promise<NamespaceState> {
-  const { outcome, wanted } = await planFrom(spec, live, state.audit, context);
+  const { outcome, wanted } = await planFrom(spec, live, before.audit, context);
+  const state = noteHeals(before, outcome, wanted, live, context);
   const { selfHeal } = spec.policy;
   const isSilenced = selfHeal === "off";
   const common = [
     ...memberFaults(live),
+    ...relapseFaults(state),
     ...auditFaults(state.audit, selfHeal === "apply").filter(
       ({ kind }) => kind === "orphan" || !isSilenced,
     ),
@@ -193,6 +206,7 @@ async function planSpec(
         faults,
         syncedDigest: state.shapeDigest,
         approval: null,
+        awaited: [],
       };
       // Misplaced rows are moved once two audits agree.
       const isConfirmed = faults.some(
@@ -210,20 +224,39 @@ async function planSpec(
   }
 }
 
+function noteHeals(
+  state: NamespaceState,
+  outcome: NamespaceOutcome,
+  wanted: WantedChange | null,
+  live: LiveNamespace,
+  { ports }: LookContext,
+): NamespaceState {
+  if (outcome.kind === "blocked" || !state.heals?.length) return state;
+  const isCounted = live.members.every(({ healthy }) => healthy);
+  const cause = wanted?.cause === "misplaced" ? null : (wanted?.cause ?? null);
+  const sight = { cause, isCounted, audit: state.audit, now: ports.now() };
+  return { ...state, heals: noteHealSight(state.heals, sight) };
+}
+
 /** In sync is not always well. */
-function readiness({ faults, held }: NamespaceState, live: LiveNamespace): ConditionChange {
+function readiness(
+  { faults, held, heals = [] }: NamespaceState,
+  live: LiveNamespace,
+): ConditionChange {
   const fault =
     faults.find(({ kind }) => kind === "unhealthy") ??
     faults.find(({ kind }) => kind === "misplaced");
   if (!fault) {
     const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
+    const relapsed = heals.find((one) => one.relapsed > 0);
+    const proof = relapsed ? `; healed ${relapsed.started} times, not for an hour yet` : "";
     return held && !held.isApplied
       ? {
           type: "Ready",
           reason: "PolicyHeld",
           message: `As declared: ${counted}. Another policy is declared, and not applied: no plan that was reviewed and merged shows it, or its other changes are not made`,
         }
-      : { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
+      : { type: "Ready", reason: "InSync", message: `As declared: ${counted}${proof}` };
   }
   const type = fault.state === "open" ? "Stalled" : "Reconciling";
   const reason = fault.kind === "unhealthy" ? "Unhealthy" : "Misplaced";

@@ -19,7 +19,13 @@ import {
 } from "../../runs/hold-operation.ts";
 import { RECONCILER } from "../../runs/run-record.ts";
 import { conditionOf, type NamespaceState } from "../namespace-state.ts";
-import { auditFaults, memberFaults, progressMark, stalledFault } from "./find-faults.ts";
+import {
+  auditFaults,
+  memberFaults,
+  progressMark,
+  relapseFaults,
+  stalledFault,
+} from "./find-faults.ts";
 import {
   type ConditionChange,
   healing,
@@ -51,7 +57,12 @@ export async function followOperation(
     ...state,
     faults: track(
       state,
-      [...memberFaults(live), ...stalled, ...healing(state, auditFaults(state.audit, true))],
+      [
+        ...memberFaults(live),
+        ...stalled,
+        ...relapseFaults(state),
+        ...healing(state, auditFaults(state.audit, true)),
+      ],
       context,
     ),
     differences: state.run === null ? state.differences : markHealing(state.differences),
@@ -94,7 +105,11 @@ export function waitInRun(
     ...state,
     faults: track(
       state,
-      [...memberFaults(live), ...healing(state, auditFaults(state.audit, true))],
+      [
+        ...memberFaults(live),
+        ...relapseFaults(state),
+        ...healing(state, auditFaults(state.audit, true)),
+      ],
       context,
     ),
     differences: markHealing(state.differences),

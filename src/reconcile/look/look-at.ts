@@ -29,10 +29,11 @@ import {
   type NamespaceState,
   RUN_FAILURES_MAX,
 } from "../namespace-state.ts";
+import { uncountHeal } from "../heal-attempts.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import { retryDelayMs } from "../schedule.ts";
 import type { FoundDrift } from "../track-drifts.ts";
-import { auditFaults, memberFaults, unreadableFault } from "./find-faults.ts";
+import { auditFaults, memberFaults, relapseFaults, unreadableFault } from "./find-faults.ts";
 import { settleAtRest } from "./look-at-rest.ts";
 import { followOperation, waitInRun } from "./look-at-running.ts";
 import { type LookContext, rest, track } from "./note-look.ts";
@@ -108,7 +109,7 @@ function noteSilence(
     silences >= SILENCES_MAX;
   return {
     ...state,
-    faults: track(state, before.spec === null ? [] : [fault], context),
+    faults: track(state, before.spec === null ? [] : [fault, ...relapseFaults(state)], context),
     condition: conditionOf(state, now, {
       type: needsPerson ? "Stalled" : "Reconciling",
       reason:
@@ -146,7 +147,12 @@ export function holdDisordered(
     // The registry in which a run left things unfinished is no more.
     approval: disorder.kind === "registryLost" ? null : before.approval,
   };
-  const found = [disorderFault(live), ...otherFaults(live), ...auditFaults(state.audit, false)];
+  const found = [
+    disorderFault(live),
+    ...otherFaults(live),
+    ...relapseFaults(state),
+    ...auditFaults(state.audit, false),
+  ];
   const message = `${what}. Nothing is planned or applied here until it is repaired. ${disorder.message}`;
   const reason = disorder.kind === "registryLost" ? "RegistryLost" : "OutOfStep";
   return rest(
@@ -181,22 +187,24 @@ function otherFaults(live: Disordered): FoundDrift[] {
 
 /**
  * A change that was given up is tried once more after so long, in case its cause was none that
- * shows.
+ * shows; then after twice as long, up to a day.
  */
-const GIVEN_UP_MS = 6 * 3_600_000;
+const GIVEN_UP_MS_FIRST = 6 * 3_600_000;
+const GIVEN_UP_MS_LONGEST = 24 * 3_600_000;
 
 /** Takes note of how the run that was started here has ended for this namespace. */
 function settleRun(
   state: NamespaceState,
   live: LiveNamespace,
-  { ports, env }: LookContext,
+  { ports }: LookContext,
 ): NamespaceState {
-  if (state.run === null) return forgetAttempts(state, live, env.commit);
+  if (state.run === null) return forgetAttempts(state, live);
   const run = ports.runs.find(state.run);
   const action = run?.actions.find(({ namespace }) => namespace === state.name);
   if (run && (action?.state === "pending" || action?.state === "running")) return state;
-  const ended = {
+  const ended: NamespaceState = {
     ...state,
+    ...uncountUntouched(state, action),
     run: null,
     approval: isLeftBy(run, action, live) ? state.approval : null,
   };
@@ -206,13 +214,19 @@ function settleRun(
   if (action.state === "notExecuted" && action.error !== CANCELLED_BEFORE_START) return ended;
   return {
     ...ended,
-    attempts: countFailure(
-      state,
-      live,
-      { run, error: action.error ?? "", commit: env.commit },
-      ports,
-    ),
+    attempts: countFailure(state, live, { run, error: action.error ?? "" }, ports),
   };
+}
+
+/** A heal whose turn never came, as when its window closed or its dependency failed, was none. */
+function uncountUntouched(
+  { heals, healing }: NamespaceState,
+  action: RunAction | undefined,
+): Partial<NamespaceState> {
+  const isUntouched = action?.state === "notExecuted" && action.operation === null;
+  return healing && isUntouched
+    ? { heals: uncountHeal(heals, healing), healing: null }
+    : { healing: null };
 }
 
 /**
@@ -232,39 +246,38 @@ function isLeftBy(
 function countFailure(
   state: NamespaceState,
   live: LiveNamespace,
-  {
-    run,
-    error,
-    commit,
-  }: { readonly run: Run; readonly error: string; readonly commit: string | null },
+  { run, error }: { readonly run: Run; readonly error: string },
   { now, random }: ReconcilePorts,
 ): FailedAttempts {
   const wasCancelled = run.state === "cancelled";
   // Cancelling a run means that it should stay cancelled.
-  const failures = wasCancelled ? RUN_FAILURES_MAX : (state.attempts?.failures ?? 0) + 1;
-  const delayMs = failures >= RUN_FAILURES_MAX ? GIVEN_UP_MS : retryDelayMs(failures, random);
+  const counted = (state.attempts?.failures ?? 0) + 1;
+  const failures = wasCancelled ? Math.max(RUN_FAILURES_MAX, counted) : counted;
+  const delayMs =
+    failures >= RUN_FAILURES_MAX ? givenUpMs(failures) : retryDelayMs(failures, random);
   return {
     failures,
     nextTryAt: now() + delayMs,
     lastError: wasCancelled ? `run ${run.id} was cancelled` : error,
     specDigest: state.specDigest,
-    commit,
     epoch: live.operation?.state === "running" ? null : live.epoch,
   };
 }
 
-/** New manifests or somebody else's epoch are a new situation. */
-function forgetAttempts(
-  state: NamespaceState,
-  live: LiveNamespace,
-  commit: string | null,
-): NamespaceState {
+function givenUpMs(failures: number): number {
+  const doublings = Math.min(failures - RUN_FAILURES_MAX, 10);
+  return Math.min(GIVEN_UP_MS_LONGEST, GIVEN_UP_MS_FIRST * 2 ** doublings);
+}
+
+/**
+ * Another spec or somebody else's epoch is a new situation; a change of other manifests is none.
+ */
+function forgetAttempts(state: NamespaceState, live: LiveNamespace): NamespaceState {
   const { attempts } = state;
   if (attempts === null) return state;
   if (attempts.epoch === null && live.operation?.state !== "running")
     return { ...state, attempts: { ...attempts, epoch: live.epoch } };
   const isSameEpoch = attempts.epoch === null || attempts.epoch === live.epoch;
-  const isSame =
-    isSameEpoch && attempts.specDigest === state.specDigest && attempts.commit === commit;
+  const isSame = isSameEpoch && attempts.specDigest === state.specDigest;
   return isSame ? state : { ...state, attempts: null };
 }

@@ -1,5 +1,6 @@
 /**
- * Lets a request through to a handler when its caller has the role that the handler needs.
+ * Lets a request through to a handler when its caller has the role that the handler needs, and a
+ * token that holds for what it is about.
  *
  * A workflow's token may be used for many calls that read or plan, within its few minutes. A call
  * that needs the role apply uses it up: such a token changes something once, whoever has got hold
@@ -7,8 +8,8 @@
  */
 import type { MiddlewareHandler } from "hono";
 
-import type { Role } from "../../model/api.ts";
-import { failure, success, type Result } from "../../model/result.ts";
+import { EXPIRES_HEADER, type Role } from "../../model/api.ts";
+import { assertNever, failure, success, type Result } from "../../model/result.ts";
 import {
   checkApply,
   type ActionsCaller,
@@ -18,6 +19,7 @@ import { readWorkflowToken } from "./actions-identity.ts";
 import type { ApiContext, ApiEnv } from "../context.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import type { GithubSettings } from "../../github/settings.ts";
+import { CallerScope, type RouteScope } from "./caller-scope.ts";
 import { authenticate, hasRole, type Caller } from "./tokens.ts";
 
 export interface AccessOptions {
@@ -29,7 +31,14 @@ export interface AccessOptions {
   readonly openVerifier: (settings: GithubSettings) => ActionsVerifier;
 }
 
-export type RequireRole = (needed: Role) => MiddlewareHandler<ApiEnv>;
+/** A check that says how its route judges the scope of a token. */
+export type RoleCheck = MiddlewareHandler<ApiEnv> & { readonly scope: RouteScope };
+
+/** @param scope how the scope of the caller's token is judged; see `RouteScope`. */
+export type RequireRole = (needed: Role, scope: RouteScope) => RoleCheck;
+
+/** A token that expires within this time is told of. */
+const EXPIRES_SOON_MS = 7 * 24 * 3_600_000;
 
 /** Makes the check for one role. */
 export function createAuthorization(options: AccessOptions): RequireRole {
@@ -39,18 +48,61 @@ export function createAuthorization(options: AccessOptions): RequireRole {
     verifiers.set(settings, verifier);
     return verifier;
   };
-  return (needed) => async (context, next) => {
-    const workflowToken = readWorkflowToken(context.req.header("authorization") ?? null);
-    const caller =
-      workflowToken === null
-        ? await findPerson(context, options)
-        : await findWorkflow(context, workflowToken, verifierOf);
-    if (!hasRole(caller.role, needed))
-      throw new RefusedRequest("forbidden", explainRole(context, caller, needed));
-    if (needed === "apply" && caller.actions !== null) await useUp(context, caller.actions);
-    context.set("caller", caller);
-    await next();
+  return (needed, scope) => {
+    const check: MiddlewareHandler<ApiEnv> = async (context, next) => {
+      const workflowToken = readWorkflowToken(context.req.header("authorization") ?? null);
+      const caller =
+        workflowToken === null
+          ? await findPerson(context, options)
+          : await findWorkflow(context, workflowToken, verifierOf);
+      if (!hasRole(caller.role, needed))
+        throw new RefusedRequest("forbidden", explainRole(context, caller, needed));
+      context.set("caller", caller);
+      context.set("scope", new CallerScope(caller.name, caller.scope, context.var.coordinator));
+      await checkScope(context, scope);
+      if (needed === "apply" && caller.actions !== null) await useUp(context, caller.actions);
+      await next();
+      refuseUnasked(context);
+      tellExpiry(context, caller, Date.now());
+    };
+    return Object.assign(check, { scope });
   };
+}
+
+async function checkScope(context: ApiContext, declared: RouteScope): Promise<void> {
+  const { scope, caller, coordinator } = context.var;
+  if (caller.scope === null) return;
+  switch (declared) {
+    case "everything":
+      return scope.requireEverything();
+    case "namespace": {
+      const params = context.req.param() as Readonly<Record<string, string>>;
+      const { name = "", namespace = name, binding } = params;
+      const object = binding ?? (context.req.query("object") || undefined);
+      if (object !== undefined) return scope.require({ name: namespace, object });
+      const known = await coordinator.plans.listNamespaces(null);
+      return scope.requireName(
+        namespace,
+        known.filter((ref) => ref.name === namespace),
+      );
+    }
+    case "checked":
+      return;
+    default:
+      return assertNever(declared);
+  }
+}
+
+/** A handler that has forgotten to ask shows a token with a scope nothing. */
+export function refuseUnasked(context: ApiContext): void {
+  const { scope } = context.var;
+  if (scope.wasAsked || scope.isEverything || context.res.status >= 400) return;
+  throw scope.refuse("this call");
+}
+
+function tellExpiry(context: ApiContext, { expiresAt }: Caller, now: number): void {
+  if (expiresAt !== null && expiresAt - now <= EXPIRES_SOON_MS)
+    context.header(EXPIRES_HEADER, new Date(expiresAt).toISOString());
 }
 
 async function findPerson(
@@ -62,7 +114,7 @@ async function findPerson(
   const isAnonymous = allowAnonymous && (authorization === null || !secret);
   const caller = isAnonymous
     ? anonymous(context.req.raw)
-    : await authenticate(authorization, secret);
+    : await authenticate(authorization, secret, Date.now());
   if (caller.ok) return caller.value;
   throw unauthenticated(caller.failure);
 }
@@ -88,7 +140,8 @@ async function findWorkflow(
   }
   const actions = verified.value;
   const role = checkApply(actions, applyPolicyOf(github)) === null ? "apply" : "plan";
-  return { name: `github-actions (${actions.actor})`, role, actions };
+  const name = `github-actions (${actions.actor})`;
+  return { name, role, actions, scope: null, expiresAt: null };
 }
 
 function applyPolicyOf({ oidc }: GithubSettings): Parameters<typeof checkApply>[1] {
@@ -138,5 +191,11 @@ export function anonymous(request: Request): Result<Caller, string> {
   const origin = request.headers.get("origin");
   if (origin !== null && origin !== `http://${host}`)
     return failure("Requests from other web pages need a token.");
-  return success({ name: "anonymous", role: "apply", actions: null });
+  return success({
+    name: "anonymous",
+    role: "apply",
+    actions: null,
+    scope: null,
+    expiresAt: null,
+  });
 }

@@ -4,17 +4,21 @@
  * The secret `SHARDCTL_TOKENS` is a JSON list with one entry a token, and holds only hashes, so
  * that reading the secret gives no access:
  *
- *     [{ "name": "ci", "role": "apply", "sha256": "<64 hex digits>" }]
+ *     [{ "name": "ci", "role": "apply", "sha256": "<64 hex digits>",
+ *        "expires": "2027-01-31T00:00:00Z", "environments": ["production"],
+ *        "namespaces": ["orders"], "labels": { "team": "shop" } }]
  *
- * Make a token with `openssl rand -hex 32`, and its hash with `printf %s "$TOKEN" | sha256sum`.
- * Roles: read < plan < apply. Without the secret every request is refused: an open API is never the
- * default.
+ * The last four may be left out: such a token never expires, and holds for everything. One with
+ * names and labels holds for namespaces that have such a name, and for those that have all labels.
+ * Make an entry with `shardctl token`. Roles: read < plan < apply. Without the secret every request
+ * is refused: an open API is never the default.
  */
 import * as z from "zod";
 
 import { RECONCILER } from "../../runs/run-record.ts";
 import { ROLES, type Role } from "../../model/api.ts";
 import { failure, success, type Result } from "../../model/result.ts";
+import type { TokenScope } from "../../model/token-scope.ts";
 import type { ActionsCaller } from "../../github/actions-verifier.ts";
 
 export interface Caller {
@@ -22,18 +26,26 @@ export interface Caller {
   readonly role: Role;
   /** GitHub's claims about the workflow that asks; null for everybody else. */
   readonly actions: ActionsCaller | null;
+  /** Null for everything. */
+  readonly scope: TokenScope | null;
+  /** When its token expires, in milliseconds since the Unix epoch; null for never. */
+  readonly expiresAt: number | null;
 }
 
-interface Token {
-  readonly name: string;
-  readonly role: Role;
+interface Token extends Omit<Caller, "actions"> {
   readonly hash: Uint8Array;
 }
 
 const TOKENS_MAX = 1000;
 const TOKEN_LENGTH_MAX = 1024;
+const LIST_LENGTH_MAX = 1000;
+/** The same for no token and for any that is not known: a guess learns nothing. */
+const UNKNOWN =
+  "No token that this Worker knows was sent. Send one as `Authorization: Bearer <token>` (the CLI reads it from SHARDCTL_TOKEN).";
 const HOW_TO =
   'Set the secret SHARDCTL_TOKENS to a JSON list such as [{"name":"ci","role":"apply","sha256":"<hex>"}], where sha256 is what `printf %s "$TOKEN" | sha256sum` prints.';
+
+const names = z.array(z.string().min(1).max(512)).min(1).max(LIST_LENGTH_MAX);
 
 const tokensSchema = z
   .array(
@@ -46,12 +58,21 @@ const tokensSchema = z
         .refine((name) => name !== RECONCILER),
       role: z.enum(ROLES),
       sha256: z.string().regex(/^[0-9a-f]{64}$/i, "must be 64 hex digits"),
+      // A day begins in UTC. No other form: what a clock takes for another time must not be read.
+      expires: z.union([z.iso.datetime({ offset: true }), z.iso.date()]).exactOptional(),
+      environments: names.exactOptional(),
+      namespaces: names.exactOptional(),
+      labels: z
+        .record(z.string().min(1).max(512), z.string().max(512))
+        .refine((labels) => Object.keys(labels).length > 0)
+        .exactOptional(),
     }),
   )
   .max(TOKENS_MAX);
 
 /**
- * The caller behind an `Authorization` header, or why there is none.
+ * The caller behind an `Authorization` header, or why there is none. Only who has an expired token
+ * hears that it has expired.
  *
  * Compares the SHA-256 of what was sent with every configured hash, each over all bytes, so that
  * the time tells nothing about a token.
@@ -59,25 +80,34 @@ const tokensSchema = z
 export async function authenticate(
   authorization: string | null,
   secret: string | undefined,
+  now: number,
 ): Promise<Result<Caller, string>> {
   if (secret === undefined || secret.trim() === "")
     return failure(`This Worker has no tokens, so it refuses every request. ${HOW_TO}`);
   const tokens = parseTokens(secret);
   if (!tokens.ok) return tokens;
   const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-  if (presented === undefined)
-    return failure(
-      "Send the token as `Authorization: Bearer <token>` (the CLI reads it from SHARDCTL_TOKEN).",
-    );
-  if (presented.length > TOKEN_LENGTH_MAX) return failure("The token is not known to this Worker.");
+  if (presented === undefined || presented.length > TOKEN_LENGTH_MAX) return failure(UNKNOWN);
   const hash = new Uint8Array(
     await crypto.subtle.digest("SHA-256", new TextEncoder().encode(presented)),
   );
   let found: Caller | null = null;
-  for (const token of tokens.value) {
-    if (equalBytes(token.hash, hash)) found = { name: token.name, role: token.role, actions: null };
+  for (const { hash: known, ...token } of tokens.value) {
+    const caller = { ...token, actions: null };
+    // Of two entries of one token, one that has not expired counts.
+    if (equalBytes(known, hash) && (found === null || !isExpired(caller, now))) found = caller;
   }
-  return found ? success(found) : failure("The token is not known to this Worker.");
+  if (found === null) return failure(UNKNOWN);
+  return isExpired(found, now)
+    ? failure(
+        `Token '${found.name}' expired at ${new Date(found.expiresAt ?? 0).toISOString()}. Make another one with \`shardctl token\`, and put its entry into SHARDCTL_TOKENS in the place of this one's.`,
+      )
+    : success(found);
+}
+
+/** The text expires with the moment that it names. */
+function isExpired({ expiresAt }: Caller, now: number): boolean {
+  return expiresAt !== null && now >= expiresAt;
 }
 
 /** True when the role includes the needed one. */
@@ -101,8 +131,24 @@ function parseTokens(secret: string): Result<readonly Token[], string> {
     return failure(`The secret SHARDCTL_TOKENS is not a list of tokens (${where}). ${HOW_TO}`);
   }
   return success(
-    parsed.data.map(({ name, role, sha256 }) => ({ name, role, hash: bytesOfHex(sha256) })),
+    parsed.data.map(({ name, role, sha256, expires, ...scope }) => ({
+      name,
+      role,
+      hash: bytesOfHex(sha256),
+      expiresAt: expires === undefined ? null : Date.parse(expires),
+      scope: scopeOf(scope),
+    })),
   );
+}
+
+function scopeOf({
+  environments = null,
+  namespaces = null,
+  labels = null,
+}: Partial<TokenScope>): TokenScope | null {
+  return environments === null && namespaces === null && labels === null
+    ? null
+    : { environments, namespaces, labels };
 }
 
 function equalBytes(left: Uint8Array, right: Uint8Array): boolean {

@@ -6,6 +6,7 @@
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 
 import { failure, success, type Result } from "../../model/result.ts";
+import type { TokenScope } from "../../model/token-scope.ts";
 import { anonymous, isLoopback, type AccessOptions } from "./authorize.ts";
 import type { ApiContext } from "../context.ts";
 import { authenticate } from "./tokens.ts";
@@ -23,6 +24,8 @@ export interface Viewer {
   readonly name: string;
   /** True when the browser keeps a token, which signing out takes away. */
   readonly hasCookie: boolean;
+  /** Null for everything. */
+  readonly scope: TokenScope | null;
 }
 
 export type FindViewer = (context: ApiContext) => Promise<Result<Viewer, string | null>>;
@@ -44,7 +47,7 @@ export function createViewerCheck({
     const assertion = context.req.header(ACCESS_HEADER);
     if (access !== null && assertion !== undefined) {
       const verified = await verifierOf(access).verify(assertion, Date.now());
-      if (verified.ok) return success({ name: verified.value, hasCookie: false });
+      if (verified.ok) return success({ name: verified.value, hasCookie: false, scope: null });
       const byToken = await findByToken(context, tokens(context.env));
       return byToken.ok ? byToken : verified;
     }
@@ -52,7 +55,9 @@ export function createViewerCheck({
     const byToken = await findByToken(context, secret);
     if (byToken.ok || !allowAnonymous || (byToken.failure !== null && secret)) return byToken;
     const caller = anonymous(context.req.raw);
-    return caller.ok ? success({ name: caller.value.name, hasCookie: false }) : byToken;
+    return caller.ok
+      ? success({ name: caller.value.name, hasCookie: false, scope: null })
+      : byToken;
   };
 }
 
@@ -72,8 +77,10 @@ async function findByToken(
   const header = context.req.header("authorization");
   const cookie = getCookie(context, COOKIE, prefixOf(context)) || undefined;
   if (header === undefined && cookie === undefined) return failure(null);
-  const caller = await authenticate(header ?? `Bearer ${cookie ?? ""}`, secret);
-  return caller.ok ? success({ name: caller.value.name, hasCookie: header === undefined }) : caller;
+  const caller = await authenticate(header ?? `Bearer ${cookie ?? ""}`, secret, Date.now());
+  if (!caller.ok) return caller;
+  const { name, scope } = caller.value;
+  return success({ name, scope, hasCookie: header === undefined });
 }
 
 /** A browser keeps a secure cookie only from https; a loopback address needs none. */

@@ -19,6 +19,7 @@ import type { AlarmCalls } from "./alarm-clock.ts";
 import type { ObservationCalls } from "./observation.ts";
 import type { OnceCalls } from "./once-store.ts";
 import type { StateCalls } from "./state/state-book.ts";
+import type { ScopeCalls } from "./scope-facts.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
@@ -39,6 +40,7 @@ export interface CoordinatorApi {
   readonly reviews: ReviewCalls;
   readonly reviewsStore: ReviewStoreCalls;
   readonly runs: RunCalls;
+  readonly scopes: ScopeCalls;
   readonly starts: StartCalls;
   readonly state: StateCalls;
 }

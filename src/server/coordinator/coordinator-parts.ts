@@ -14,6 +14,7 @@
  * | `state`          | all that the others store, as a file                       |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
+ * | `scopes`         | what the scopes of tokens are compared with                |
  * | `alarm`          | the one alarm that carries all of it on                    |
  */
 import { watchRegistries } from "../../live/watch-registries.ts";
@@ -26,6 +27,7 @@ import type { CoordinatorApi } from "./coordinator-api.ts";
 import { Memory } from "./memory.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
+import { ScopeFacts } from "./scope-facts.ts";
 import { PageFacts } from "../../page/page-facts.ts";
 import type { PolicyFloors } from "../../model/policy.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
@@ -182,6 +184,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       reviews,
       reviewsStore,
       runs,
+      scopes: new ScopeFacts(storage.sql, plans),
       starts,
       state: new StateBook({ storage, settings: followed, reconciliation }),
     },

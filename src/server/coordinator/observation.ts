@@ -20,6 +20,7 @@ import { AlertsStore } from "../../alerts/alerts-store.ts";
 import { HistoryStore, type EventFilter } from "../../history/history-store.ts";
 import {
   aboutRun,
+  cancelEvent,
   planEvent,
   policyEvents,
   releaseEvent,
@@ -44,6 +45,8 @@ const DRIFTING_MAX = 50_000;
 export interface ObservationCalls {
   listEvents(filter: EventFilter): HistoryEvent[];
   readMetrics(): MetricFamily[];
+  /** Somebody has asked a run to end: for the history. */
+  noteCancel(run: Run, by: string): void;
   /** False when ticks have not come, or not ended, for too long. */
   isHealthy(): boolean;
 }
@@ -157,6 +160,10 @@ export class Observation implements ObservationCalls {
   /** Policies that hold since the run has succeeded. */
   notePolicies(changes: readonly PolicyChange[], run: Run, now: number): void {
     for (const event of policyEvents(changes, aboutRun(run, now))) this.record(event);
+  }
+
+  noteCancel(run: Run, by: string): void {
+    this.record(cancelEvent(run, by, Date.now()));
   }
 
   /** Reconciliation has read a namespace. */

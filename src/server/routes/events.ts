@@ -18,8 +18,8 @@ const NONE = -1;
 const JSON_LINES = "application/jsonl";
 
 export function addEventRoutes(api: Api, requireRole: RequireRole): void {
-  api.get("/v1/events", requireRole("read"), async (context) => {
-    const filter = readFilter(context);
+  api.get("/v1/events", requireRole("read", "checked"), async (context) => {
+    const filter = { ...readFilter(context), visible: await context.var.scope.visible() };
     if (context.req.header("accept")?.includes(JSON_LINES))
       return streamEvents(context.var.coordinator, filter, readLimit(context));
     const limit = readLimit(context) ?? LIMIT_DEFAULT;
@@ -41,6 +41,7 @@ function readFilter(context: ApiContext): Filter {
   };
   return {
     environment: context.req.query("environment") ?? null,
+    visible: null,
     namespace: context.req.query("namespace") ?? null,
     kind: readKind(context.req.query("kind")),
     before: id("before"),

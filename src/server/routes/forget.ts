@@ -8,12 +8,12 @@ import type { Api } from "../context.ts";
 import { resolveRef } from "../resolve-ref.ts";
 
 export function addForgetRoutes(api: Api, requireRole: RequireRole): void {
-  api.get("/v1/namespaces/:name/forget", requireRole("read"), async (context) => {
+  api.get("/v1/namespaces/:name/forget", requireRole("read", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
     return context.json<ForgetPlan>(await planForget(context.var, ref));
   });
 
-  api.post("/v1/namespaces/:name/forget", requireRole("apply"), async (context) => {
+  api.post("/v1/namespaces/:name/forget", requireRole("apply", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
     const by = context.var.caller.name;
     return context.json<ForgetPlan>(await forgetNamespace(context.var, ref, by));

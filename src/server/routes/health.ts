@@ -2,7 +2,8 @@
  * `GET /healthz` and `GET /metrics`.
  *
  * Health is for anybody to ask, so it says nothing but yes or no, and what was found out is kept
- * for a moment: a flood of questions does not reach the coordinator.
+ * for a moment: a flood of questions does not reach the coordinator. Metrics sum up over all
+ * namespaces, so they are for tokens without a scope.
  */
 import { METRICS_CONTENT_TYPE, renderMetrics } from "../../metrics/metrics-text.ts";
 import type { RequireRole } from "../access/authorize.ts";
@@ -34,7 +35,7 @@ export function addHealthRoutes(api: Api, requireRole: RequireRole): void {
     );
   });
 
-  api.get("/metrics", requireRole("read"), async (context) => {
+  api.get("/metrics", requireRole("read", "everything"), async (context) => {
     const families = await context.var.coordinator.observation.readMetrics();
     return context.body(renderMetrics(families), 200, { "content-type": METRICS_CONTENT_TYPE });
   });

@@ -16,7 +16,7 @@ import { resolveRef } from "../resolve-ref.ts";
 const HISTORY_LIMIT = { min: 1, max: 1000, fallback: 50 };
 
 export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
-  api.get("/v1/namespaces", requireRole("read"), async (context) => {
+  api.get("/v1/namespaces", requireRole("read", "checked"), async (context) => {
     const { object, name, environment } = context.req.query();
     const refs = await chooseRefs(context, { object, name, environment });
     const namespaces = await runBounded(refs, READS_MAX, (ref) =>
@@ -25,12 +25,12 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
     return context.json<NamespaceList>({ namespaces });
   });
 
-  api.get("/v1/namespaces/:name", requireRole("read"), async (context) => {
+  api.get("/v1/namespaces/:name", requireRole("read", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
     return context.json<NamespaceReport>(await reportNamespace(context.var.live, ref));
   });
 
-  api.get("/v1/namespaces/:name/history", requireRole("read"), async (context) => {
+  api.get("/v1/namespaces/:name/history", requireRole("read", "namespace"), async (context) => {
     const limit = readNumber(context, "limit", HISTORY_LIMIT);
     const ref = await resolveRef(context, context.req.param("name"));
     const history = await context.var.live.history(ref, limit);
@@ -39,7 +39,7 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
   });
 
   // The one answer that names rows: it passes through, and nothing keeps it.
-  api.get("/v1/namespaces/:name/ids", requireRole("apply"), async (context) => {
+  api.get("/v1/namespaces/:name/ids", requireRole("apply", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
     const ids = await context.var.live.ids(ref);
     if (!ids.ok) throw unread(ids.failure);
@@ -66,15 +66,23 @@ interface Filter {
   readonly environment: string | undefined;
 }
 
-/** With object and name: that one, known or not. Otherwise the known ones that match. */
+/**
+ * With object and name: that one, known or not. Otherwise the known ones that match, and that the
+ * caller's token holds for.
+ */
 async function chooseRefs(
   context: ApiContext,
   { object, name, environment }: Filter,
 ): Promise<readonly NamespaceRef[]> {
-  if (object && name) return [{ object, name }];
+  const { scope } = context.var;
+  if (object && name) {
+    await scope.require({ object, name });
+    return [{ object, name }];
+  }
   const known = await context.var.coordinator.plans.listNamespaces(environment ?? null);
-  return known.filter(
+  const asked = known.filter(
     (ref) =>
       (object === undefined || ref.object === object) && (name === undefined || ref.name === name),
   );
+  return scope.filter(asked);
 }

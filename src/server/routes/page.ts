@@ -14,6 +14,7 @@ import type { Api, ApiContext } from "../context.ts";
 import { logError } from "../../log.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readNumber } from "../read-request.ts";
+import { CallerScope } from "../access/caller-scope.ts";
 import { authenticate } from "../access/tokens.ts";
 import { serveAssets } from "../../page/html/assets.ts";
 import { createLinks } from "../../page/links.ts";
@@ -68,6 +69,8 @@ export function addPageRoutes(api: Api, options: ViewerOptions): void {
     async (context: ApiContext): Promise<Response> => {
       const viewer = await findViewer(context);
       if (!viewer.ok) return askToSignIn(context, viewer.failure);
+      const { name, scope } = viewer.value;
+      context.set("scope", new CallerScope(name, scope, context.var.coordinator));
       try {
         const shown = await show(context);
         if (shown !== null)
@@ -116,6 +119,7 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
     search: (context.req.query("search") ?? "").trim().slice(0, SEARCH_LENGTH_MAX),
     state: readState(context.req.query("state")),
     page: readNumber(context, "page", PAGE_RANGE),
+    visible: await context.var.scope.visible(),
   };
   const known = await coordinator.page.overview(request);
   const now = Date.now();
@@ -132,10 +136,13 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
 }
 
 async function showNamespace(context: ApiContext): ReturnType<Show> {
-  const { coordinator, live, settings } = context.var;
+  const { coordinator, live, settings, scope } = context.var;
   const { object = "", name = "" } = context.req.param() as Readonly<Record<string, string>>;
   const environment = context.req.query("environment") ?? null;
-  const known = await coordinator.page.namespace(environment, { object, name });
+  // The same answer as for one that is not known.
+  if ((await scope.filter([{ object, name }])).length === 0) return null;
+  const visible = await scope.visible();
+  const known = await coordinator.page.namespace(environment, { object, name }, visible);
   if (known === null) return null;
   const now = Date.now();
   const history = readHistory(context, object, name);
@@ -157,7 +164,8 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
       members: looked?.live ? listMembers(looked.live.members) : known.members,
       history: operations,
       problem: facts.problem,
-      runs: ids.length === 0 ? [] : await coordinator.page.runs(ids),
+      // A run may be about other namespaces, too.
+      runs: ids.length === 0 || !scope.isWholeEnvironment ? [] : await coordinator.page.runs(ids),
     },
     createLinks(settings.github),
   );
@@ -201,7 +209,7 @@ async function signIn(context: ApiContext, { tokens }: ViewerOptions): Promise<R
     respondLogin(status, { next, problem, hasAccess: hasAccess(context) });
   if (!isOwnForm(context))
     return refuse(403, "This form came from another web page. Sign in here.");
-  const caller = await authenticate(`Bearer ${token}`, tokens(context.env));
+  const caller = await authenticate(`Bearer ${token}`, tokens(context.env), Date.now());
   if (!caller.ok) return refuse(401, token === "" ? "Enter a token." : caller.failure);
   rememberToken(context, token);
   return context.redirect(next, 303);

@@ -22,25 +22,30 @@ const pauseSchema = z.strictObject({
 });
 
 export function addPauseRoutes(api: Api, requireRole: RequireRole): void {
-  api.put("/v1/pause", requireRole("apply"), limitBody(), async (context) => {
+  api.put("/v1/pause", requireRole("apply", "everything"), limitBody(), async (context) => {
     const { reason } = await readBody(context, pauseSchema);
     const by = context.var.caller.name;
     const { pauses } = context.var.coordinator;
     return context.json(await pauses.set({ by, reason, at: Date.now() }, by));
   });
 
-  api.delete("/v1/pause", requireRole("apply"), async (context) => {
+  api.delete("/v1/pause", requireRole("apply", "everything"), async (context) => {
     await context.var.coordinator.pauses.set(null, context.var.caller.name);
     return new Response(null, { status: 204 });
   });
 
-  api.put("/v1/namespaces/:name/pause", requireRole("apply"), limitBody(), async (context) => {
-    const { reason } = await readBody(context, pauseSchema);
-    const ref = await resolveRef(context, context.req.param("name"));
-    return context.json<OperationStatus>(await pauseOperation(partsOf(context), ref, reason));
-  });
+  api.put(
+    "/v1/namespaces/:name/pause",
+    requireRole("apply", "namespace"),
+    limitBody(),
+    async (context) => {
+      const { reason } = await readBody(context, pauseSchema);
+      const ref = await resolveRef(context, context.req.param("name"));
+      return context.json<OperationStatus>(await pauseOperation(partsOf(context), ref, reason));
+    },
+  );
 
-  api.delete("/v1/namespaces/:name/pause", requireRole("apply"), async (context) => {
+  api.delete("/v1/namespaces/:name/pause", requireRole("apply", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
     return context.json<OperationStatus>(await resumeOperation(partsOf(context), ref));
   });

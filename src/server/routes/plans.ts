@@ -7,46 +7,106 @@ import { pullOfRef } from "../access/actions-identity.ts";
 import { applyPlan } from "../../runs/apply-plan.ts";
 import { checkOrigin } from "../access/check-origin.ts";
 import type { RequireRole } from "../access/authorize.ts";
-import type { Api } from "../context.ts";
-import { makePlan, readStoredPlan } from "../../runs/make-plan.ts";
+import type { CallerScope } from "../access/caller-scope.ts";
+import type { Api, ApiContext } from "../context.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
+import type { DesiredState } from "../../model/spec.ts";
+import { makePlan, type PlanParts, readStoredPlan } from "../../runs/make-plan.ts";
 import { limitBody, readBody } from "../read-request.ts";
 import { applyRequestSchema, planRequestSchema } from "../schemas.ts";
 import { runAccepted } from "./runs.ts";
 
 export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
-  api.post("/v1/plans", requireRole("plan"), limitBody(), async (context) => {
+  api.post("/v1/plans", requireRole("plan", "checked"), limitBody(), async (context) => {
     const { desired, basis } = await readBody(context, planRequestSchema);
+    const parts = await planWithinScope(context, desired, basis ?? null);
     const { actions } = context.var.caller;
     // A namespace that a pull request declares may never be merged: it is not known to be live, and
     // nobody else's plan calls it unmanaged.
     const isProposal = actions !== null && pullOfRef(actions.ref) !== null;
-    return jsonResponse((await makePlan(context.var, desired, basis ?? null, !isProposal)).body);
+    return jsonResponse((await makePlan(parts, desired, basis ?? null, !isProposal)).body);
   });
 
-  api.get("/v1/plans/:fingerprint", requireRole("read"), async (context) => {
-    return jsonResponse(
-      await readStoredPlan(context.var.coordinator.plans, context.req.param("fingerprint")),
-    );
+  api.get("/v1/plans/:fingerprint", requireRole("read", "checked"), async (context) => {
+    const fingerprint = context.req.param("fingerprint");
+    await context.var.scope.requirePlan(fingerprint);
+    return jsonResponse(await readStoredPlan(context.var.coordinator.plans, fingerprint));
   });
 
-  api.post("/v1/plans/:fingerprint/apply", requireRole("apply"), limitBody(), async (context) => {
-    const request = await readBody<ApplyRequest>(context, applyRequestSchema, {});
-    const { caller, coordinator } = context.var;
-    const given = request.origin ?? null;
-    const origin =
-      caller.actions === null
-        ? given
-        : await checkOrigin(caller.actions, given, coordinator.mergedPulls);
-    const run = await applyPlan(context.var, {
-      fingerprint: context.req.param("fingerprint"),
-      overrides: request.overrides ?? [],
-      requestedBy: request.requestedBy ? `${caller.name} (${request.requestedBy})` : caller.name,
-      actor: caller.name,
-      origin,
-      needsReview: caller.actions !== null,
-    });
-    return runAccepted(run);
-  });
+  api.post(
+    "/v1/plans/:fingerprint/apply",
+    requireRole("apply", "checked"),
+    limitBody(),
+    async (context) => {
+      const request = await readBody<ApplyRequest>(context, applyRequestSchema, {});
+      const { caller, coordinator, scope } = context.var;
+      const fingerprint = context.req.param("fingerprint");
+      const holdsFor = await scope.requireChanges(fingerprint);
+      const given = request.origin ?? null;
+      const origin =
+        caller.actions === null
+          ? given
+          : await checkOrigin(caller.actions, given, coordinator.mergedPulls);
+      const order = {
+        fingerprint,
+        overrides: request.overrides ?? [],
+        requestedBy: request.requestedBy ? `${caller.name} (${request.requestedBy})` : caller.name,
+        actor: caller.name,
+        origin,
+        needsReview: caller.actions !== null,
+        ...(holdsFor === null ? {} : { holdsFor }),
+      };
+      const run = await applyPlan(context.var, order).catch((error: unknown) =>
+        hideRival(error, scope),
+      );
+      return runAccepted(run);
+    },
+  );
+}
+
+/**
+ * The parts to plan with, which know of no other namespace than the caller's token holds for: the
+ * plan tells of none.
+ */
+async function planWithinScope(
+  context: ApiContext,
+  { environment, namespaces }: DesiredState,
+  basis: string | null,
+): Promise<PlanParts> {
+  const { scope, live, caller, coordinator } = context.var;
+  if (scope.isEverything) return context.var;
+  scope.requireEnvironment(environment);
+  const refs = namespaces.map(({ name, object }) => ({ name, object }));
+  const held = await scope.filter(refs, environment);
+  const other = refs.find((ref) => !held.includes(ref));
+  if (other !== undefined) await scope.require(other, environment);
+  if (basis !== null) await scope.requirePlan(basis);
+  const { plans } = coordinator;
+  const known: PlanParts["coordinator"]["plans"] = {
+    put: (...stored) => plans.put(...stored),
+    readBody: (fingerprint) => plans.readBody(fingerprint),
+    readDesiredBody: (fingerprint) => plans.readDesiredBody(fingerprint),
+    readGuardedBody: (fingerprint) => plans.readGuardedBody(fingerprint),
+    policies: async (of) => {
+      const standing = await plans.policies(of);
+      const isOwn = ([name]: (typeof standing.applied)[number]): boolean =>
+        refs.some((ref) => ref.name === name);
+      return { ...standing, applied: standing.applied.filter(isOwn) };
+    },
+    environmentOf: (fingerprint) => plans.environmentOf(fingerprint),
+    listNamespaces: async (of) => scope.filter(await plans.listNamespaces(of), of),
+  };
+  return { live, caller, coordinator: { plans: known } };
+}
+
+/** A token with a scope hears that another run is active, and not whose. */
+function hideRival(error: unknown, scope: CallerScope): never {
+  if (!(error instanceof RefusedRequest) || error.kind !== "locked" || scope.isEverything)
+    throw error;
+  throw new RefusedRequest(
+    "locked",
+    "Nothing was applied: another run is active in this environment. Try again when it has ended; `shardctl status` shows it if your token holds for what it changes.",
+  );
 }
 
 function jsonResponse(body: Uint8Array): Response {

@@ -6,6 +6,8 @@ import * as z from "zod";
 
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../../model/repair.ts";
 import { SEEN_MEMBERS_MAX } from "../../model/disorder.ts";
+import { isMemberName } from "../../model/layout/layout.ts";
+import type { NamespaceRef } from "../../model/live.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
@@ -33,20 +35,38 @@ const repairSchema = z.strictObject({
 });
 
 export function addRepairRoutes(api: Api, requireRole: RequireRole): void {
-  api.get("/v1/namespaces/:name/repair", requireRole("plan"), async (context) => {
+  api.get("/v1/namespaces/:name/repair", requireRole("plan", "namespace"), async (context) => {
     const request = readRequest(context);
     const ref = await resolveRef(context, context.req.param("name"));
+    refuseOthersMembers(context, ref, request);
     return context.json<RepairPlan>(await planRepair(context.var, ref, request));
   });
 
-  api.post("/v1/namespaces/:name/repair", requireRole("apply"), limitBody(), async (context) => {
-    const { fingerprint, ...request } = await readBody(context, repairSchema);
-    const ref = await resolveRef(context, context.req.param("name"));
-    const by = context.var.caller.name;
-    return context.json<RepairOutcome>(
-      await applyRepair(context.var, ref, request, fingerprint, by),
-    );
-  });
+  api.post(
+    "/v1/namespaces/:name/repair",
+    requireRole("apply", "namespace"),
+    limitBody(),
+    async (context) => {
+      const { fingerprint, ...request } = await readBody(context, repairSchema);
+      const ref = await resolveRef(context, context.req.param("name"));
+      refuseOthersMembers(context, ref, request);
+      const by = context.var.caller.name;
+      return context.json<RepairOutcome>(
+        await applyRepair(context.var, ref, request, fingerprint, by),
+      );
+    },
+  );
+}
+
+/** A token with a scope may name no objects but those that the namespace may name itself. */
+function refuseOthersMembers(
+  { var: { scope } }: ApiContext,
+  { name }: NamespaceRef,
+  { members, acceptLoss }: RepairRequest,
+): void {
+  if (scope.isEverything) return;
+  const other = [...members, ...acceptLoss].find((member) => !isMemberName(name, member));
+  if (other !== undefined) throw scope.refuse(`object '${other}', which is no shard of '${name}'`);
 }
 
 /** `?member=` and `?acceptLoss=`, each as often as there are names. @throws RefusedRequest */

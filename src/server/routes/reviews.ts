@@ -20,7 +20,7 @@ import { unknownPlan } from "../../runs/make-plan.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody, readNumber } from "../read-request.ts";
 import { releaseRequestSchema, reviewRequestSchema } from "../schemas.ts";
-import { hasRole } from "../access/tokens.ts";
+import { type Caller, hasRole } from "../access/tokens.ts";
 
 const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
 const ANY = 0;
@@ -33,27 +33,61 @@ const PULL_MAX = 2_147_483_647;
 const RELEASE_EVENTS: ReadonlySet<string> = new Set(["issue_comment", "workflow_dispatch"]);
 
 export function addReviewRoutes(api: Api, requireRole: RequireRole): void {
-  api.put("/v1/reviews", requireRole("plan"), limitBody(), async (context) => {
+  api.put("/v1/reviews", requireRole("plan", "checked"), limitBody(), async (context) => {
     const request = await readBody(context, reviewRequestSchema);
+    await context.var.scope.requirePlan(request.fingerprint);
+    await refuseOthersReview(context, request);
     return context.json<ReviewReceipt>(await storeReview(context, request));
   });
 
-  api.get("/v1/reviews", requireRole("read"), async (context) => {
+  api.get("/v1/reviews", requireRole("read", "checked"), async (context) => {
     const limit = readNumber(context, "limit", LIST_LIMIT);
     const pull = readNumber(context, "pull", { min: 1, max: PULL_MAX, fallback: ANY });
     const filter = {
       environment: context.req.query("environment") ?? null,
       pull: pull === ANY ? null : pull,
     };
-    const reviews = await context.var.coordinator.reviewsStore.list(filter, limit);
+    const reviews = await listReviews(context, filter, limit);
     return context.json<ReviewList>({ reviews, postedBy: postedBy(context, filter.environment) });
   });
 
-  api.put("/v1/reviews/:pull/release", requireRole("apply"), limitBody(), async (context) => {
-    const pull = readPull(context.req.param("pull"));
-    const request = await readBody(context, releaseRequestSchema);
-    return context.json<Review>(await releasePlan(context, pull, request));
-  });
+  api.put(
+    "/v1/reviews/:pull/release",
+    requireRole("apply", "checked"),
+    limitBody(),
+    async (context) => {
+      const pull = readPull(context.req.param("pull"));
+      const request = await readBody(context, releaseRequestSchema);
+      await context.var.scope.requirePlan(request.fingerprint);
+      return context.json<Review>(await releasePlan(context, pull, request));
+    },
+  );
+}
+
+/** The newest review of a pull request counts: a token may not replace one of other namespaces. */
+async function refuseOthersReview(
+  { var: { coordinator, scope } }: ApiContext,
+  { fingerprint, pull }: ReviewRequest,
+): Promise<void> {
+  if (scope.isEverything) return;
+  const environment = await coordinator.plans.environmentOf(fingerprint);
+  if (environment === null) return;
+  const [newest] = await coordinator.reviewsStore.list({ environment, pull }, 1);
+  const [isSeen] = newest === undefined ? [true] : await scope.seesPlans([newest.fingerprint]);
+  if (isSeen !== true)
+    throw scope.refuse(`all namespaces that pull request #${pull} was shown a plan of`);
+}
+
+/** Reviews whose plans the caller may see. */
+async function listReviews(
+  { var: { coordinator, scope } }: ApiContext,
+  filter: { readonly environment: string | null; readonly pull: number | null },
+  limit: number,
+): Promise<Review[]> {
+  if (scope.isEverything) return coordinator.reviewsStore.list(filter, limit);
+  const all = await coordinator.reviewsStore.list(filter, LIST_LIMIT.max);
+  const seen = await scope.seesPlans(all.map(({ fingerprint }) => fingerprint));
+  return all.filter((_, index) => seen[index] === true).slice(0, limit);
 }
 
 async function storeReview(context: ApiContext, request: ReviewRequest): Promise<ReviewReceipt> {
@@ -105,7 +139,7 @@ async function releasePlan(
   if (environment === null) throw unknownPlan(fingerprint);
   const releasedAt = Date.now();
   const release = {
-    releasedBy: request.releasedBy,
+    releasedBy: nameReleaser(caller, request.releasedBy),
     releasedAt,
     expiresAt: releasedAt + RELEASE_AGE_MAX_MS,
     overrides,
@@ -116,6 +150,11 @@ async function releasePlan(
     "notReviewed",
     `Plan ${fingerprint} was never shown in pull request #${pull}, so it cannot be released there. Release one that was: GET /v1/reviews?pull=${pull} lists them.`,
   );
+}
+
+/** With the name of the token, whoever its holder says that they are. */
+function nameReleaser({ name, actions }: Caller, releasedBy: string): string {
+  return actions !== null || releasedBy === name ? releasedBy : `${name} (${releasedBy})`;
 }
 
 function readPull(text: string): number {

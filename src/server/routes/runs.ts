@@ -10,15 +10,18 @@ const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
 const NEVER = -1;
 
 export function addRunRoutes(api: Api, requireRole: RequireRole): void {
-  api.get("/v1/runs", requireRole("read"), async (context) => {
+  api.get("/v1/runs", requireRole("read", "checked"), async (context) => {
     const limit = readNumber(context, "limit", LIST_LIMIT);
     const isActive = readNumber(context, "active", { min: 0, max: 1, fallback: 0 }) === 1;
     const environment = context.req.query("environment") ?? null;
-    const runs = await context.var.coordinator.runs.list({ limit, isActive, environment });
+    const { scope, coordinator } = context.var;
+    const filter = { limit: scope.isEverything ? limit : LIST_LIMIT.max, isActive, environment };
+    const all = await coordinator.runs.list(filter);
+    const runs = (await scope.showRuns(all)).slice(0, limit);
     return context.json<RunList>({ runs });
   });
 
-  api.get("/v1/runs/:id", requireRole("read"), async (context) => {
+  api.get("/v1/runs/:id", requireRole("read", "checked"), async (context) => {
     const id = context.req.param("id");
     const waitS = readNumber(context, "wait", { min: 0, max: RUN_WAIT_MAX_S, fallback: 0 });
     const since = readNumber(context, "since", {
@@ -26,19 +29,27 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
       max: Number.MAX_SAFE_INTEGER,
       fallback: NEVER,
     });
-    const { runs } = context.var.coordinator;
+    const { coordinator, scope } = context.var;
+    const { runs } = coordinator;
     const run =
       waitS === 0
         ? await runs.findRun(id)
         : await runs.waitFor(id, since === NEVER ? null : since, waitS * 1000);
     if (!run) throw unknownRun(id);
-    return context.json<Run>(run);
+    const [shown] = await scope.showRuns([run]);
+    if (shown === undefined) throw scope.refuse(`any namespace of run ${id}`);
+    return context.json<Run>(shown);
   });
 
-  api.post("/v1/runs/:id/cancel", requireRole("apply"), limitBody(), async (context) => {
+  api.post("/v1/runs/:id/cancel", requireRole("apply", "checked"), limitBody(), async (context) => {
     const id = context.req.param("id");
-    const run = await context.var.coordinator.runs.cancel(id);
+    const { coordinator, scope, caller } = context.var;
+    const known = await coordinator.runs.findRun(id);
+    if (!known) throw unknownRun(id);
+    await scope.requireRun(known);
+    const run = await coordinator.runs.cancel(id);
     if (!run) throw unknownRun(id);
+    if (run.state === "running") await coordinator.observation.noteCancel(run, caller.name);
     const left = await cancelLeftBehind(context.var.live, run);
     if (left) return runAccepted(left);
     if (run.state === "running" || run.state === "cancelled") return runAccepted(run);

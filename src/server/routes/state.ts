@@ -21,22 +21,27 @@ const applySchema = z.strictObject({
 });
 
 export function addStateRoutes(api: Api, requireRole: RequireRole): void {
-  api.get("/v1/state", requireRole("apply"), refuseWorkflows, async (context) =>
+  api.get("/v1/state", requireRole("apply", "everything"), refuseWorkflows, async (context) =>
     context.json<StateIndex>(await context.var.coordinator.state.index()),
   );
 
-  api.get("/v1/state/:table", requireRole("apply"), refuseWorkflows, async (context) => {
-    const table = context.req.param("table");
-    const after = context.req.query("after") ?? null;
-    if (after !== null) checkCursor(after);
-    const page = await context.var.coordinator.state.page(table, after);
-    if (page === null) throw unknownTable(table);
-    return context.json<StatePage>(page);
-  });
+  api.get(
+    "/v1/state/:table",
+    requireRole("apply", "everything"),
+    refuseWorkflows,
+    async (context) => {
+      const table = context.req.param("table");
+      const after = context.req.query("after") ?? null;
+      if (after !== null) checkCursor(after);
+      const page = await context.var.coordinator.state.page(table, after);
+      if (page === null) throw unknownTable(table);
+      return context.json<StatePage>(page);
+    },
+  );
 
   api.post(
     "/v1/state/imports",
-    requireRole("apply"),
+    requireRole("apply", "everything"),
     refuseWorkflows,
     limitBody(),
     async (context) => {
@@ -49,7 +54,7 @@ export function addStateRoutes(api: Api, requireRole: RequireRole): void {
 
   api.put(
     "/v1/state/imports/:id/:table",
-    requireRole("apply"),
+    requireRole("apply", "everything"),
     refuseWorkflows,
     limitBody(),
     async (context) => {
@@ -63,16 +68,21 @@ export function addStateRoutes(api: Api, requireRole: RequireRole): void {
     },
   );
 
-  api.get("/v1/state/imports/:id", requireRole("apply"), refuseWorkflows, async (context) => {
-    const id = context.req.param("id");
-    const report = await context.var.coordinator.state.report(id);
-    if (report === null) throw unknownImport(id);
-    return context.json<ImportReport>(report);
-  });
+  api.get(
+    "/v1/state/imports/:id",
+    requireRole("apply", "everything"),
+    refuseWorkflows,
+    async (context) => {
+      const id = context.req.param("id");
+      const report = await context.var.coordinator.state.report(id);
+      if (report === null) throw unknownImport(id);
+      return context.json<ImportReport>(report);
+    },
+  );
 
   api.post(
     "/v1/state/imports/:id/apply",
-    requireRole("apply"),
+    requireRole("apply", "everything"),
     refuseWorkflows,
     limitBody(),
     async (context) => {

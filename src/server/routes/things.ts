@@ -41,13 +41,18 @@ export function addThingRoutes(
 ): void {
   const things = "/data/:binding/:namespace/things";
 
-  api.post(things, requireRole("apply"), limitBody(DATA_BYTES_MAX), async (context) => {
-    const rows = await readBody(context, thingsSchema);
-    await callThings(context, objects, (endpoint) => endpoint.putMany(rows));
-    return context.json({ put: rows.length });
-  });
+  api.post(
+    things,
+    requireRole("apply", "namespace"),
+    limitBody(DATA_BYTES_MAX),
+    async (context) => {
+      const rows = await readBody(context, thingsSchema);
+      await callThings(context, objects, (endpoint) => endpoint.putMany(rows));
+      return context.json({ put: rows.length });
+    },
+  );
 
-  api.get(things, requireRole("read"), async (context) => {
+  api.get(things, requireRole("read", "namespace"), async (context) => {
     const limit = readNumber(context, "limit", PAGE_LIMIT);
     const after = context.req.query("after");
     const page = after === undefined ? { limit } : { after, limit };
@@ -56,7 +61,7 @@ export function addThingRoutes(
     );
   });
 
-  api.get(`${things}/:id`, requireRole("read"), async (context) => {
+  api.get(`${things}/:id`, requireRole("read", "namespace"), async (context) => {
     const id = context.req.param("id");
     const thing = await callThings(context, objects, (endpoint) =>
       endpoint.get(id, context.req.query("key")),
@@ -69,7 +74,7 @@ export function addThingRoutes(
     return Response.json(thing);
   });
 
-  api.delete(`${things}/:id`, requireRole("apply"), async (context) => {
+  api.delete(`${things}/:id`, requireRole("apply", "namespace"), async (context) => {
     await callThings(context, objects, (endpoint) =>
       endpoint.delete(context.req.param("id"), context.req.query("key")),
     );

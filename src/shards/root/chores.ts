@@ -64,7 +64,7 @@ function isPointless(
 ): boolean {
   if (kind === "empty" && error instanceof EngineFault && error.kind === "outOfStep") return true;
   if (kind !== "abandon" || tries < FULL_TRIES_MAX) return false;
-  // What it has may be all that is left of a source.
+  // It may have all that is left of a source.
   if (journal.find(operation)?.lost !== undefined) return false;
   if (!(error instanceof EngineFault) || error.kind !== "storageFull") return false;
   return (

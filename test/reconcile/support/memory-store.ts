@@ -80,10 +80,11 @@ export class MemoryStore implements ReconcileStore {
   }
 
   digests(): StoredDigest[] {
-    return [...this.#rows.values()].map(({ name, object, specDigest }) => ({
-      name,
-      object,
-      specDigest,
+    return [...this.#rows.values()].map((row) => ({
+      name: row.name,
+      object: row.object,
+      specDigest: row.specDigest,
+      labels: bodyOf(row).spec?.labels ?? null,
     }));
   }
 

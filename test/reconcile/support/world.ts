@@ -10,7 +10,7 @@ import type { Applies } from "../../../src/github/settings.ts";
 import type { EnvironmentState } from "../../../src/reconcile/environment-state.ts";
 import type { ManifestReading, ReconcilePorts } from "../../../src/reconcile/ports.ts";
 import type { ReviewAnswer } from "../../../src/reviews/review-lookup.ts";
-import type { Drift, DriftReport, Pause } from "../../../src/model/drift.ts";
+import type { Drift, DriftReport, NamespaceCondition, Pause } from "../../../src/model/drift.ts";
 import type { NewEvent } from "../../../src/history/make-event.ts";
 import { beginPass, reconcile } from "../../../src/reconcile/reconcile.ts";
 import { gatherLive } from "../../../src/runs/gather-live.ts";
@@ -229,7 +229,7 @@ export class World {
     }));
   }
 
-  condition(name: string): { type: string; reason: string; message: string } | undefined {
+  condition(name: string): NamespaceCondition | undefined {
     const state = [...this.store.all()].find((one) => one.name === name);
     return state?.condition;
   }

@@ -143,10 +143,9 @@ describe("writers 1: a source that loses its storage during a shift", () => {
     await world.run(() => world.step === "verify", 60_000);
     const copies = stagedFrom(world, NEW, SOURCE);
     const network = vi.spyOn(world.world, "strikes");
-    const cut = ["abandon", ...(next === "is cancelled" ? ["prepare"] : [])].map(
-      (kind) => `net/${ROOT}>${NEW}/${kind}`,
-    );
-    network.mockImplementation((fault, label) => fault === "lost" && cut.includes(label));
+    const kinds = ["abandon", ...(next === "is cancelled" ? ["prepare"] : [])];
+    const cut = new Set(kinds.map((kind) => `net/${ROOT}>${NEW}/${kind}`));
+    network.mockImplementation((fault, label) => fault === "lost" && cut.has(label));
     world.restore(SOURCE);
     await end(world);
     expect(world.asideOf(NEW)).toStrictEqual([]);

@@ -1,0 +1,58 @@
+/**
+ * The environments and namespaces that a token holds for, and how these travel to stores that list
+ * what somebody may see. Pure.
+ */
+import type { NamespaceRef } from "./live.ts";
+
+/** Of one token; a part that is null leaves that side open. */
+export interface TokenScope {
+  readonly environments: readonly string[] | null;
+  /** By name, whatever their binding; null together with `labels` for all. */
+  readonly namespaces: readonly string[] | null;
+  /** Namespaces whose merged manifest has all of these labels. */
+  readonly labels: Readonly<Record<string, string>> | null;
+}
+
+/** A namespace as an environment declares it. */
+export interface DeclaredRef extends NamespaceRef {
+  readonly environment: string;
+}
+
+/** Names that a list may show: JSON-safe, labels resolved to names. */
+export interface VisibleNames {
+  /** Null for all. */
+  readonly environments: readonly string[] | null;
+  /** Null for all; else these, in any environment above, and those of `declared`. */
+  readonly names: readonly string[] | null;
+  readonly declared: readonly DeclaredRef[];
+}
+
+export function isVisibleEnvironment(
+  visible: Pick<VisibleNames, "environments"> | null,
+  environment: string,
+): boolean {
+  return visible === null || (visible.environments?.includes(environment) ?? true);
+}
+
+/** @param name null for what concerns the environment as a whole. */
+export function isVisible(
+  visible: VisibleNames | null,
+  environment: string,
+  name: string | null,
+): boolean {
+  if (visible === null) return true;
+  if (!isVisibleEnvironment(visible, environment)) return false;
+  if (visible.names === null) return true;
+  if (name === null) return false;
+  return (
+    visible.names.includes(name) ||
+    visible.declared.some((one) => one.environment === environment && one.name === name)
+  );
+}
+
+/** The names that may be shown of one environment; null for all. */
+export function visibleIn(visible: VisibleNames | null, environment: string): string[] | null {
+  if (visible === null || visible.names === null) return null;
+  const declared = visible.declared.filter((one) => one.environment === environment);
+  return [...new Set([...visible.names, ...declared.map(({ name }) => name)])];
+}

@@ -1,0 +1,268 @@
+/**
+ * Holds a caller to the scope of its token. Each route says how its scope is judged: the whole
+ * Worker, the namespace in its path, or by its handler, which asks here. A handler that asks
+ * nothing answers no token that has a scope.
+ */
+import type { Run } from "../../model/api.ts";
+import type { NamespaceRef } from "../../model/live.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
+import {
+  isVisibleEnvironment,
+  type TokenScope,
+  type VisibleNames,
+} from "../../model/token-scope.ts";
+import type { RemoteCoordinator } from "../coordinator/coordinator-api.ts";
+import { hasLabels, type KnownRef } from "../coordinator/scope-facts.ts";
+
+/**
+ * `everything`: only for tokens without a scope. `namespace`: about the one in the path.
+ * `checked`: the handler asks the caller's scope.
+ */
+export type RouteScope = "everything" | "namespace" | "checked";
+
+type Facts = Pick<RemoteCoordinator, "scopes">;
+
+export class CallerScope {
+  readonly #name: string;
+  readonly #scope: TokenScope | null;
+  readonly #facts: Facts;
+  #visible: Promise<VisibleNames | null> | null = null;
+  /** True once somebody has asked. */
+  wasAsked = false;
+
+  /** @param scope null for everything. */
+  constructor(name: string, scope: TokenScope | null, facts: Facts) {
+    this.#name = name;
+    this.#scope = scope;
+    this.#facts = facts;
+  }
+
+  /** True for a caller that may be shown everything. */
+  get isEverything(): boolean {
+    this.wasAsked = true;
+    return this.#scope === null;
+  }
+
+  /** True when it holds for all namespaces of its environments. */
+  get isWholeEnvironment(): boolean {
+    this.wasAsked = true;
+    return this.#scope === null || isOpen(this.#scope);
+  }
+
+  /** @throws RefusedRequest `forbidden` for a token with a scope. */
+  requireEverything(): void {
+    if (this.isEverything) return;
+    throw this.#refuse("this call, which is about more than that");
+  }
+
+  holdsEnvironment(environment: string): boolean {
+    this.wasAsked = true;
+    return isVisibleEnvironment(this.#scope, environment);
+  }
+
+  /** @throws RefusedRequest `forbidden` */
+  requireEnvironment(environment: string): void {
+    if (!this.holdsEnvironment(environment)) throw this.#refuse(`environment '${environment}'`);
+  }
+
+  /** @throws RefusedRequest `forbidden`, whether the namespace is known or not. */
+  async require(ref: NamespaceRef, environment: string | null = null): Promise<void> {
+    if ((await this.filter([ref], environment)).length === 0)
+      throw this.#refuse(`namespace '${ref.name}'`);
+  }
+
+  /**
+   * @param names all that are known of this name, behind any binding; a handler refuses a name that
+   * is not known.
+   * @throws RefusedRequest `forbidden` unless it holds for each of them.
+   */
+  async requireName(name: string, names: readonly NamespaceRef[]): Promise<void> {
+    this.wasAsked = true;
+    const held = await this.filter(names);
+    const isUnknown = names.length === 0 && (this.#scope?.namespaces?.includes(name) ?? false);
+    if (this.#scope === null || isUnknown || (names.length > 0 && held.length === names.length))
+      return;
+    throw this.#refuse(`namespace '${name}'`);
+  }
+
+  /**
+   * The namespaces that it holds for.
+   *
+   * @param environment what it is asked in; null for wherever they are known.
+   */
+  async filter<Ref extends NamespaceRef>(
+    refs: readonly Ref[],
+    environment: string | null = null,
+  ): Promise<Ref[]> {
+    const isHeld = await this.#judge(refs);
+    return refs.filter((ref) => isHeld(ref, environment));
+  }
+
+  /** True for each plan that shows nothing else than it holds for; false for one not stored. */
+  async seesPlans(fingerprints: readonly string[]): Promise<boolean[]> {
+    this.wasAsked = true;
+    if (this.#scope === null) return fingerprints.map(() => true);
+    const plans = await this.#facts.scopes.plans(fingerprints);
+    const isHeld = await this.#judge(plans.flatMap((plan) => plan?.refs ?? []));
+    return plans.map(
+      (plan) =>
+        plan !== null &&
+        this.holdsEnvironment(plan.environment) &&
+        plan.refs.every((ref) => isHeld(ref, plan.environment)),
+    );
+  }
+
+  /**
+   * @throws RefusedRequest `forbidden` unless it holds for all that the plan shows. One that is not
+   * stored is left to the handler.
+   */
+  async requirePlan(fingerprint: string): Promise<void> {
+    this.wasAsked = true;
+    if (this.#scope === null) return;
+    const [plan] = await this.#facts.scopes.plans([fingerprint]);
+    if (plan && !(await this.#holdsAll(plan.refs, plan.environment)))
+      throw this.#refuse(`all namespaces of plan ${fingerprint}`);
+  }
+
+  /**
+   * The names of the plan's namespaces that it holds for; null for all.
+   *
+   * @throws RefusedRequest `forbidden` unless all that the plan changes are among them.
+   */
+  async requireChanges(fingerprint: string): Promise<readonly string[] | null> {
+    this.wasAsked = true;
+    if (this.#scope === null) return null;
+    const [plan] = await this.#facts.scopes.plans([fingerprint]);
+    if (!plan) return [];
+    this.requireEnvironment(plan.environment);
+    if (!(await this.#holdsAll(plan.changes, plan.environment)))
+      throw this.#refuse(`all that plan ${fingerprint} changes`);
+    return (await this.filter(plan.refs, plan.environment)).map(({ name }) => name);
+  }
+
+  /** The runs with the actions that it holds for, without those that have none. */
+  async showRuns(runs: readonly Run[]): Promise<Run[]> {
+    if (this.isEverything) return [...runs];
+    const isHeld = await this.#judge(runs.flatMap(refsOf));
+    return runs.flatMap((run) => {
+      const actions = run.actions.filter(({ namespace: name, object }) =>
+        isHeld({ name, object }, run.environment),
+      );
+      return actions.length === 0 ? [] : [{ ...run, actions }];
+    });
+  }
+
+  /** @throws RefusedRequest `forbidden` unless it holds for all that the run is about. */
+  async requireRun(run: Run): Promise<void> {
+    if (await this.#holdsAll(refsOf(run), run.environment)) return;
+    throw this.#refuse(`all namespaces of run ${run.id}`);
+  }
+
+  /** For stores that list by it. */
+  visible(): Promise<VisibleNames | null> {
+    this.wasAsked = true;
+    this.#visible ??= this.#resolve();
+    return this.#visible;
+  }
+
+  /** A refusal that says what the token holds for, and nothing of what it was asked about. */
+  refuse(what: string): RefusedRequest {
+    return this.#refuse(what);
+  }
+
+  async #resolve(): Promise<VisibleNames | null> {
+    const scope = this.#scope;
+    if (scope === null) return null;
+    const { environments, labels } = scope;
+    const declared = labels === null ? [] : await this.#facts.scopes.labelled(labels);
+    const names = isOpen(scope) ? null : (scope.namespaces ?? []);
+    return { environments, names, declared };
+  }
+
+  /** One question to the coordinator for all of them. */
+  async #judge(
+    refs: readonly NamespaceRef[],
+  ): Promise<(ref: NamespaceRef, environment: string | null) => boolean> {
+    this.wasAsked = true;
+    const scope = this.#scope;
+    if (scope === null) return () => true;
+    const isByNameAlone = scope.environments === null && scope.labels === null;
+    const wanted = new Map(
+      refs.map(({ name, object }) => [keyOf({ name, object }), { name, object }]),
+    );
+    const found =
+      isByNameAlone || wanted.size === 0
+        ? []
+        : await this.#facts.scopes.known([...wanted.values()]);
+    const known = Map.groupBy(found, keyOf);
+    return (ref, environment) => holds(scope, ref, environment, known.get(keyOf(ref)) ?? []);
+  }
+
+  async #holdsAll(refs: readonly NamespaceRef[], environment: string): Promise<boolean> {
+    if (!this.holdsEnvironment(environment)) return false;
+    return (await this.filter(refs, environment)).length === refs.length;
+  }
+
+  #refuse(what: string): RefusedRequest {
+    return new RefusedRequest(
+      "forbidden",
+      `Token '${this.#name}' does not hold for ${what}. It holds for ${describeScope(this.#scope)}.`,
+    );
+  }
+}
+
+/** True for a scope that names environments only. */
+function isOpen({ namespaces, labels }: TokenScope): boolean {
+  return namespaces === null && labels === null;
+}
+
+/**
+ * True when the scope holds for the namespace wherever it is known: it is one set of objects,
+ * whichever environment declares it.
+ *
+ * @param known what is known of this very namespace.
+ */
+function holds(
+  scope: TokenScope,
+  { name }: NamespaceRef,
+  environment: string | null,
+  known: readonly KnownRef[],
+): boolean {
+  const places = new Set(known.map((one) => one.environment));
+  if (environment !== null) places.add(environment);
+  if (scope.environments !== null) {
+    if (places.size === 0) return false;
+    if (![...places].every((place) => isVisibleEnvironment(scope, place))) return false;
+  }
+  if (isOpen(scope) || scope.namespaces?.includes(name)) return true;
+  const { labels } = scope;
+  const declared = known.filter((one) => one.labels !== null);
+  return (
+    labels !== null && declared.length > 0 && declared.every((one) => hasLabels(one.labels, labels))
+  );
+}
+
+function keyOf({ name, object }: NamespaceRef): string {
+  return JSON.stringify([name, object]);
+}
+
+function refsOf({ actions }: Run): NamespaceRef[] {
+  return actions.map(({ namespace: name, object }) => ({ name, object }));
+}
+
+function describeScope(scope: TokenScope | null): string {
+  if (scope === null) return "everything";
+  const { environments, namespaces, labels } = scope;
+  const parts = [
+    ...(namespaces === null ? [] : [`namespaces ${namespaces.join(", ") || "none"}`]),
+    ...(labels === null
+      ? []
+      : [
+          `namespaces with ${Object.entries(labels)
+            .map(([name, value]) => `${name}=${value}`)
+            .join(", ")}`,
+        ]),
+    ...(environments === null ? [] : [`environments ${environments.join(", ")}`]),
+  ];
+  return parts.join("; ");
+}
