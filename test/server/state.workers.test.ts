@@ -10,6 +10,7 @@ import type { DriftReport } from "../../src/model/drift.ts";
 import type { EventList } from "../../src/model/event.ts";
 import type { Review, ReviewList } from "../../src/model/review.ts";
 import type { ImportReport, StateDocument } from "../../src/model/state-file.ts";
+import { CoordinatorStore } from "../../src/runs/store.ts";
 import { NUMBERS_SKIPPED } from "../../src/server/coordinator/state/merge-events.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../../src/model/spec.ts";
 import { allTables, LEFT_OUT } from "../../src/server/coordinator/state/state-tables.ts";
@@ -417,6 +418,18 @@ describe("an import", () => {
     expect(body.conditions).toMatchObject([{ type: "Stalled", reason: "RunUnknown" }]);
     const live = await call("GET", "/v1/namespaces/s9-orders?object=ORDERS");
     expect(live.body).toMatchObject({ namespace: { layout: { members: { length: 3 } } } });
+  });
+
+  it("keeps declared what several have applied, each for some namespaces", async () => {
+    const { fingerprint } = await makePlan("state-19", [plain("s19-mine")]);
+    const whole = JSON.stringify({ environment: "state-19", namespaces: [plain("s19-other")] });
+    const bytes = new TextEncoder().encode(whole);
+    await sqlOf((sql) => new CoordinatorStore(sql).rememberApplied("state-19", fingerprint, bytes));
+    const file = await exportState(send);
+    await loseState(coordinatorStub());
+    await importState(send, file);
+    const found = await sqlOf((sql) => new CoordinatorStore(sql).getAppliedDesired("state-19"));
+    expect(found && new TextDecoder().decode(found)).toBe(whole);
   });
 
   it("leaves a namespace nothing that would let something start by itself", async () => {

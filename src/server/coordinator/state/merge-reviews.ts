@@ -180,6 +180,12 @@ export function mergePlans(
       environment,
       fingerprint,
     );
+    if (rowsWritten > 0) {
+      // What several applies of some namespaces each have left declared.
+      const whole = stagedText(staged, "applied", environment);
+      if (whole !== null)
+        store.rememberApplied(environment, fingerprint, new TextEncoder().encode(whole));
+    }
     tally.note("applied", rowsWritten > 0 ? "added" : "kept");
   }
 }

@@ -139,7 +139,7 @@ export const DOCUMENTS = "documents";
 export const DOCUMENT_COLUMNS = { kind: text, id: text, piece: int, text } as const;
 export const DOCUMENT_KEY = ["kind", "id", "piece"] as const;
 /** SQL that is true of the documents that are exported. */
-export const DOCUMENT_CONDITION = `(kind IN ('run', 'action', 'shown') OR (kind IN ('plan', 'desired') AND id IN (${NEEDED_PLANS})))`;
+export const DOCUMENT_CONDITION = `(kind IN ('run', 'action', 'shown', 'applied') OR (kind IN ('plan', 'desired') AND id IN (${NEEDED_PLANS})))`;
 
 /** Tables that an export leaves out. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
