@@ -40,7 +40,7 @@ const TOKENS_MAX = 1000;
 const TOKEN_LENGTH_MAX = 1024;
 const LIST_LENGTH_MAX = 1000;
 /** The same for no token and for any that is not known: a guess learns nothing. */
-const UNKNOWN =
+export const UNKNOWN_TOKEN =
   "No token that this Worker knows was sent. Send one as `Authorization: Bearer <token>` (the CLI reads it from SHARDCTL_TOKEN).";
 const HOW_TO =
   'Set the secret SHARDCTL_TOKENS to a JSON list such as [{"name":"ci","role":"apply","sha256":"<hex>"}], where sha256 is what `printf %s "$TOKEN" | sha256sum` prints.';
@@ -87,7 +87,7 @@ export async function authenticate(
   const tokens = parseTokens(secret);
   if (!tokens.ok) return tokens;
   const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-  if (presented === undefined || presented.length > TOKEN_LENGTH_MAX) return failure(UNKNOWN);
+  if (presented === undefined || presented.length > TOKEN_LENGTH_MAX) return failure(UNKNOWN_TOKEN);
   const hash = new Uint8Array(
     await crypto.subtle.digest("SHA-256", new TextEncoder().encode(presented)),
   );
@@ -97,7 +97,7 @@ export async function authenticate(
     // Of two entries of one token, one that has not expired counts.
     if (equalBytes(known, hash) && (found === null || !isExpired(caller, now))) found = caller;
   }
-  if (found === null) return failure(UNKNOWN);
+  if (found === null) return failure(UNKNOWN_TOKEN);
   return isExpired(found, now)
     ? failure(
         `Token '${found.name}' expired at ${new Date(found.expiresAt ?? 0).toISOString()}. Make another one with \`shardctl token\`, and put its entry into SHARDCTL_TOKENS in the place of this one's.`,
