@@ -95,7 +95,7 @@ describe("who may look", () => {
   it("says so when the token of a cookie no longer counts", async () => {
     const response = await ask("/", { headers: { cookie: "__Host-shardctl=taken-away" } });
     expect(response.status).toBe(401);
-    expect(await response.text()).toContain("No token that this Worker knows");
+    expect(await response.text()).toContain("The token is not known");
   });
 
   it("takes no cookie under the name that a loopback address uses", async () => {

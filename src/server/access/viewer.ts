@@ -9,7 +9,7 @@ import { failure, success, type Result } from "../../model/result.ts";
 import type { TokenScope } from "../../model/token-scope.ts";
 import { anonymous, isLoopback, type AccessOptions } from "./authorize.ts";
 import type { ApiContext } from "../context.ts";
-import { authenticate } from "./tokens.ts";
+import { authenticate, UNKNOWN_TOKEN } from "./tokens.ts";
 import { ACCESS_HEADER, type AccessSettings, type AccessVerifier } from "./access-verifier.ts";
 
 const COOKIE_AGE_S = 7 * 24 * 60 * 60;
@@ -78,9 +78,14 @@ async function findByToken(
   const cookie = getCookie(context, COOKIE, prefixOf(context)) || undefined;
   if (header === undefined && cookie === undefined) return failure(null);
   const caller = await authenticate(header ?? `Bearer ${cookie ?? ""}`, secret, Date.now());
-  if (!caller.ok) return caller;
+  if (!caller.ok) return failure(forBrowsers(caller.failure));
   const { name, scope } = caller.value;
   return success({ name, scope, hasCookie: header === undefined });
+}
+
+/** Says nothing of headers to who signs in by a form. */
+export function forBrowsers(refusal: string): string {
+  return refusal === UNKNOWN_TOKEN ? "The token is not known to this Worker." : refusal;
 }
 
 /** A browser keeps a secure cookie only from https; a loopback address needs none. */

@@ -15,7 +15,7 @@ import { logError } from "../../log.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readNumber } from "../read-request.ts";
 import { CallerScope } from "../access/caller-scope.ts";
-import { authenticate, UNKNOWN_TOKEN } from "../access/tokens.ts";
+import { authenticate } from "../access/tokens.ts";
 import { serveAssets } from "../../page/html/assets.ts";
 import { createLinks } from "../../page/links.ts";
 import { followOperations, lookLive, type Looks } from "../../page/look-live.ts";
@@ -28,6 +28,7 @@ import {
 } from "./respond-page.ts";
 import {
   createViewerCheck,
+  forBrowsers,
   forgetToken,
   rememberToken,
   type ViewerOptions,
@@ -210,11 +211,7 @@ async function signIn(context: ApiContext, { tokens }: ViewerOptions): Promise<R
   if (!isOwnForm(context))
     return refuse(403, "This form came from another web page. Sign in here.");
   const caller = await authenticate(`Bearer ${token}`, tokens(context.env), Date.now());
-  if (!caller.ok) {
-    const isUnknown = caller.failure === UNKNOWN_TOKEN;
-    const problem = isUnknown ? "The token is not known to this Worker." : caller.failure;
-    return refuse(401, token === "" ? "Enter a token." : problem);
-  }
+  if (!caller.ok) return refuse(401, token === "" ? "Enter a token." : forBrowsers(caller.failure));
   rememberToken(context, token);
   return context.redirect(next, 303);
 }
