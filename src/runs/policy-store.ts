@@ -107,13 +107,33 @@ export class PolicyStore {
     );
   }
 
-  /** Forgets a namespace of which nothing was ever applied; of others the revision must stay. */
+  /**
+   * Forgets a namespace: declared again, it begins with the default policy. The revision of one that
+   * was applied stays and grows, so that no old review of its policy counts any more.
+   */
   forget(environment: string, name: string): void {
     this.#sql.exec(
       "DELETE FROM appliedPolicies WHERE environment = ? AND name = ? AND policy IS NULL AND revision = 0",
       environment,
       name,
     );
+    this.#sql.exec(
+      "UPDATE appliedPolicies SET policy = NULL, revision = revision + 1 WHERE environment = ? AND name = ? AND policy IS NOT NULL",
+      environment,
+      name,
+    );
+  }
+
+  /** Makes the changes stale for good, and leaves the policies as they are. Idempotent. */
+  passOver(environment: string, changes: readonly PolicyChange[]): void {
+    for (const { namespace, revision } of changes)
+      this.#sql.exec(
+        `INSERT INTO appliedPolicies VALUES (?, ?, NULL, ?)
+         ON CONFLICT (environment, name) DO UPDATE SET revision = max(revision, excluded.revision)`,
+        environment,
+        namespace,
+        revision + 1,
+      );
   }
 
   /** Has every followed policy compared with the applied ones, as after an import of states. */

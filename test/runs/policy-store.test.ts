@@ -58,6 +58,25 @@ describe("applied policies", () => {
     expect(store.read("production", "orders")?.policy).toMatchObject({ maxSkew: 3 });
   });
 
+  it("begin with the default again once they are forgotten, and no old review of them counts", () => {
+    const store = new PolicyStore(openNodeSql());
+    const old = changeOf(store, { selfHeal: "apply" });
+    store.apply("production", old);
+    store.forget("production", "orders");
+    expect(store.list("production")).toEqual([["orders", null, 2]]);
+    expect(store.apply("production", old)).toEqual([]);
+    expect(changeOf(store, { selfHeal: "apply" })).toMatchObject([{ revision: 2 }]);
+  });
+
+  it("are never applied from a review that was passed over, however often", () => {
+    const store = new PolicyStore(openNodeSql());
+    const old = changeOf(store, { selfHeal: "apply" });
+    for (let times = 0; times < 2; times++) store.passOver("production", old);
+    store.noteDefault("production", "orders");
+    expect(store.apply("production", old)).toEqual([]);
+    expect(store.list("production")).toEqual([["orders", null, 1]]);
+  });
+
   it("of a Worker that followed manifests before are what it followed", () => {
     const sql = openNodeSql();
     sql.exec(

@@ -370,6 +370,32 @@ describe("a plan by a token for A", () => {
     expect(answer).toMatchObject({ status: 403, text: expect.stringContaining(`'${OTHER}'`) });
   });
 
+  it("applies no policy of a namespace that it does not hold for, alone or beside its own", async () => {
+    const environment = "policies";
+    const specs = ["pol-a", "pol-b"].map((name) => declared(name, name));
+    const first = await call<Plan>("POST", "/v1/plans", {
+      body: { desired: desired(environment, specs) },
+    });
+    await followRun((await applyPlan(first.body)).id);
+    const entry = { name: "pol", namespaces: ["pol-a"] };
+    const [own, other] = specs;
+    if (!own || !other) throw new Error("There are two");
+    const loose = { ...other, policy: { ...other.policy, selfHeal: "apply" as const } };
+    for (const mine of [own, { ...own, count: 3 }]) {
+      const { body } = await call<Plan>("POST", "/v1/plans", {
+        body: { desired: desired(environment, [mine, loose]) },
+      });
+      expect(body.policies).toMatchObject([{ namespace: "pol-b" }]);
+      const answer = await ask(entry, "POST", `/v1/plans/${body.fingerprint}/apply`, {});
+      expect(answer.status).toBe(403);
+    }
+    const onlyPolicy = await call<Plan>("POST", "/v1/plans", {
+      body: { desired: desired(environment, [own, loose]) },
+    });
+    const run = await applyPlan(onlyPolicy.body);
+    expect((await ask(entry, "GET", `/v1/runs/${run.id}`)).status).toBe(403);
+  });
+
   it("leaves what others have applied declared, without a repository", async () => {
     const environment = "kept";
     const specs = ["kept-a", "kept-b"].map((name) => declared(name, name));

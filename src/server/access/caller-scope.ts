@@ -154,7 +154,13 @@ export class CallerScope {
 
   /** @throws RefusedRequest `forbidden` unless it holds for all that the run is about. */
   async requireRun(run: Run): Promise<void> {
-    if (await this.#holdsAll(refsOf(run), run.environment)) return;
+    this.wasAsked = true;
+    if (this.isEverything) return;
+    const refs = refsOf(run);
+    // A run of policies alone has no action: what it changes stands in its plan.
+    const [plan] = refs.length > 0 ? [] : await this.#facts.scopes.plans([run.fingerprint]);
+    const changed = refs.length > 0 ? refs : plan?.changes;
+    if (changed && (await this.#holdsAll(changed, run.environment))) return;
     throw this.#refuse(`all namespaces of run ${run.id}`);
   }
 

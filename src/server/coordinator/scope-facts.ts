@@ -99,7 +99,7 @@ function scopeOf({ environment, changes, inSync, ...plan }: Plan, desired: Desir
     of.flatMap(({ namespace: name }) =>
       name === null ? [] : [{ name, object: objects.get(name) ?? "" }],
     );
-  const changed = [...named(changes), ...named(plan.blocks)];
+  const changed = [...named(changes), ...named(plan.policies ?? []), ...named(plan.blocks)];
   return {
     environment,
     changes: changed,

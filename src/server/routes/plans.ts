@@ -94,7 +94,12 @@ async function planWithinScope(
       return { ...standing, applied: standing.applied.filter(isOwn) };
     },
     environmentOf: (fingerprint) => plans.environmentOf(fingerprint),
-    listNamespaces: async (of) => scope.filter(await plans.listNamespaces(of), of),
+    // That a name lives behind another binding is told, or the guard for it would be off.
+    listNamespaces: async (of) => {
+      const all = await plans.listNamespaces(of);
+      const seen = await scope.filter(all, of);
+      return all.filter((ref) => seen.includes(ref) || refs.some(({ name }) => name === ref.name));
+    },
   };
   return { live, caller, coordinator: { plans: known } };
 }

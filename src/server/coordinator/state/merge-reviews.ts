@@ -8,6 +8,8 @@
  */
 import type { Release } from "../../../model/review.ts";
 import { ReviewsStore } from "../../../reviews/reviews-store.ts";
+import type { Plan } from "../../../model/plan.ts";
+import { PolicyStore } from "../../../runs/policy-store.ts";
 import { type CoordinatorStore } from "../../../runs/store.ts";
 import type { StagedRows } from "./staged-rows.ts";
 import { stagedText } from "./staged-text.ts";
@@ -172,6 +174,9 @@ export function mergePlans(
       kept,
       storedAt,
     );
+    // Whether another policy was applied since, the file cannot tell: its reviews count for none.
+    const { policies = [] } = JSON.parse(body) as Plan;
+    new PolicyStore(sql).passOver(environment, policies);
     tally.note("plans", "added");
   }
   for (const { environment, fingerprint } of staged.all<Place>("applied")) {
