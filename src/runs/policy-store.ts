@@ -108,8 +108,8 @@ export class PolicyStore {
   }
 
   /**
-   * Forgets a namespace: declared again, it begins with the default policy. The revision of one that
-   * was applied stays and grows, so that no old review of its policy counts any more.
+   * Forgets a namespace: declared again, it begins with the default policy. The revision of an
+   * applied one stays and grows, so that no old review of its policy counts any more.
    */
   forget(environment: string, name: string): void {
     this.#sql.exec(

@@ -174,7 +174,7 @@ export function mergePlans(
       kept,
       storedAt,
     );
-    // Whether another policy was applied since, the file cannot tell: its reviews count for none.
+    // The file cannot tell if another policy was applied since: its reviews count for none.
     const { policies = [] } = JSON.parse(body) as Plan;
     new PolicyStore(sql).passOver(environment, policies);
     tally.note("plans", "added");
@@ -186,7 +186,7 @@ export function mergePlans(
       fingerprint,
     );
     if (rowsWritten > 0) {
-      // What several applies of some namespaces each have left declared.
+      // Several applies, each of some namespaces, have left this declared.
       const whole = stagedText(staged, "applied", environment);
       if (whole !== null)
         store.rememberApplied(environment, fingerprint, new TextEncoder().encode(whole));
