@@ -48,7 +48,8 @@ function listOf(values: readonly string[] | null | undefined): string | null {
 
 type EventBody = Omit<HistoryEvent, "id" | "at" | "environment" | "kind" | "namespace">;
 
-interface EventRow extends Record<string, SqlStorageValue> {
+/** An event as it is stored. */
+export interface EventRow extends Record<string, SqlStorageValue> {
   readonly id: number;
   readonly at: number;
   readonly environment: string;

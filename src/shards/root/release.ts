@@ -15,11 +15,8 @@ import { hasLostItsPart, hearTestimony } from "./testimonies.ts";
  * Asks the sources of an operation that is abandoned what they know of it, and notes in its record
  * those that have lost it. Before they have all begun there is nothing of theirs to be kept.
  */
-export async function noteLost(
-  context: DriverContext,
-  record: OperationRecord,
-): Promise<OperationRecord> {
-  if (Object.keys(record.sources).length === 0) return record;
+export async function noteLost(context: DriverContext, record: OperationRecord): Promise<void> {
+  if (Object.keys(record.sources).length === 0) return;
   const { id: operation, token, from, lost: known = [] } = record;
   const found = await each(from.members, async (source) => {
     const answer = await hearTestimony(context, source, { layout: null });
@@ -29,7 +26,7 @@ export async function noteLost(
   });
   const current = requireCurrent(context, record);
   const lost = [...new Set([...known, ...found.flat()])].toSorted();
-  return lost.length === known.length ? current : save(context, current, { lost });
+  if (lost.length > known.length) save(context, current, { lost });
 }
 
 /** Tells a member the end of an operation. Gives the rows that it has set aside. */

@@ -75,7 +75,7 @@ export async function repair(
   // A source that is mended knows no more that it has lost something: it comes behind all that are
   // to hear of it, and behind the records.
   const lost = lostIn(decision);
-  noteLost(context, decision.lost);
+  keepLost(context, decision.lost);
   await each(
     others.filter((member) => member.lost.length > 0),
     mend,
@@ -118,7 +118,7 @@ function lostIn({ mends, lost, operations }: RepairDecision): ReadonlySet<string
 }
 
 /** Keeps the lost sources of the running operation for its end. */
-function noteLost({ sql, journal }: RepairContext, lost: readonly string[]): void {
+function keepLost({ sql, journal }: RepairContext, lost: readonly string[]): void {
   sql.transaction(() => {
     const running = journal.running();
     if (running && lost.length > 0)

@@ -47,6 +47,23 @@ function stagedFrom(world: RestoredWorld, target: string, source: string): strin
     .toSorted();
 }
 
+/** A namespace that has lost a source and its registry amid a shift, and the copies at a target. */
+async function loseBoth(): Promise<{
+  readonly world: RestoredWorld;
+  readonly copies: readonly string[];
+}> {
+  const world = await open();
+  const before = await world.snapshot();
+  await world.start("rebalance");
+  await world.run(() => world.step === "verify", 60_000);
+  const copies = stagedFrom(world, NEW, SOURCE);
+  world.restore(SOURCE);
+  world.restore(ROOT, before);
+  await world.pass(60_000);
+  await world.list();
+  return { world, copies };
+}
+
 async function end(world: RestoredWorld): Promise<void> {
   await world.run(() => !world.isRunning, 15 * 60_000);
 }
@@ -164,15 +181,7 @@ describe("writers 1: a source that loses its storage during a shift", () => {
   });
 
   it("is repaired half-way, and leaves its copies aside when that is done", async () => {
-    const world = await open();
-    const before = await world.snapshot();
-    await world.start("rebalance");
-    await world.run(() => world.step === "verify", 60_000);
-    const copies = stagedFrom(world, NEW, SOURCE);
-    world.restore(SOURCE);
-    world.restore(ROOT, before);
-    await world.pass(60_000);
-    await world.list();
+    const { world, copies } = await loseBoth();
     const names = [SOURCE, OTHER, NEW];
     const network = vi.spyOn(world.world, "strikes");
     network.mockImplementation(
@@ -197,15 +206,7 @@ describe("writers 1: a source that loses its storage during a shift", () => {
   });
 
   it("with the registry lost too is repaired, and the plan counts the copies", async () => {
-    const world = await open();
-    const before = await world.snapshot();
-    await world.start("rebalance");
-    await world.run(() => world.step === "verify", 60_000);
-    const copies = stagedFrom(world, NEW, SOURCE);
-    world.restore(SOURCE);
-    world.restore(ROOT, before);
-    await world.pass(60_000);
-    await world.list();
+    const { world, copies } = await loseBoth();
     const names = [SOURCE, OTHER, NEW];
     const { steps } = await world.planRepair([SOURCE], names);
     const planned = steps.flatMap(({ setAside }) => setAside);
@@ -242,7 +243,7 @@ function isThere(world: RestoredWorld, name: string): boolean {
 
 async function lastEnd(world: RestoredWorld): Promise<OperationStatus> {
   await end(world);
-  const { newest } = await world.describe().then(({ operation }) => ({ newest: operation }));
-  if (newest === null) throw new Error("There is no operation");
-  return newest;
+  const { operation } = await world.describe();
+  if (operation === null) throw new Error("There is no operation");
+  return operation;
 }

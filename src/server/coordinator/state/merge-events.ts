@@ -6,6 +6,7 @@
  * whoever has read the lost history to its end, and goes on from there, misses nothing that is new.
  * A drift that the emptied state has told once more is told once.
  */
+import type { EventRow } from "../../../history/history-store.ts";
 import { makeEvent } from "../../../history/make-event.ts";
 import type { StagedRows } from "./staged-rows.ts";
 import type { Tally } from "./tally.ts";
@@ -20,15 +21,6 @@ interface StagedEvent extends Record<string, unknown> {
   readonly kind: string;
   readonly namespace: string | null;
   readonly body: { readonly summary: string };
-}
-
-interface EventRow extends Record<string, SqlStorageValue> {
-  readonly id: number;
-  readonly at: number;
-  readonly environment: string;
-  readonly kind: string;
-  readonly namespace: string | null;
-  readonly body: string;
 }
 
 const COLUMNS = "id, at, environment, kind, namespace, body";
