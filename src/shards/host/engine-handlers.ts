@@ -140,7 +140,10 @@ export function createEngineHandlers(host: EngineHost): {
     finish: (request) => host.writeRows(() => host.member.finish(request)),
     abandon: (request) => host.writeRows(() => host.member.abandon(request)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
-    testify: (request) => host.member.testify(request),
+    testify: (request) =>
+      host.member.moving?.promotion
+        ? host.member.foreignKeys.off(() => host.member.testify(request))
+        : host.member.testify(request),
     mend: (request) => host.member.foreignKeys.off(() => host.member.mend(request)),
     count: async () => {
       const { epoch, trouble } = host.member.membership;

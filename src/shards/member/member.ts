@@ -34,6 +34,7 @@ import {
 import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows } from "../move/promote.ts";
+import { noteAside, notedAside } from "../move/lost-copies.ts";
 import { createStaging, dropStaged } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
@@ -90,8 +91,12 @@ export class Member extends ReleasingMember {
           `Operation ${operation} is over: ${this.self} has seen operation ${membership.operation}`,
         );
       }
-      const setAside =
-        this.moving?.operation === operation ? [] : this.#begin(request, tables, bookmark);
+      const message = `prepare ${operation} ${request.token}`;
+      const isBegun = this.moving?.operation === operation;
+      const setAside = isBegun
+        ? notedAside(this.sql, message)
+        : this.#begin(request, tables, bookmark);
+      if (!isBegun) noteAside(this.sql, message, setAside);
       return {
         counts: isSource ? countRows(this.sql, tables) : [],
         uniqueRules: uniqueRules(this.sql, tables),

@@ -9,6 +9,7 @@ import { missesPages, wentBack } from "../move/receive.ts";
 import { setWriteBlock } from "../move/write-blocks.ts";
 import { ownSince } from "../../model/layout/moves.ts";
 import { countLostCopies } from "../move/lost-copies.ts";
+import { undoPromotion } from "../move/promote.ts";
 import { countStrays, sampleStrays } from "../move/stray-rows.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Message } from "../protocol/messages.ts";
@@ -185,14 +186,12 @@ export class ProvenMember extends BlockingMember {
    * storage.
    */
   testify({ layout, sampleMax, lost = [] }: Omit<Message<"testify">, "kind">): Testimony {
-    const { membership, moving, isStored, sql, self } = this;
+    const { membership, moving, isStored } = this;
     const { epoch, operation, ended, trouble = null } = membership;
-    const { partitioners } = this.options;
-    const rows = { sql, self, partitioners, tables: this.presentTables() };
-    const strays =
+    const found =
       layout === null
-        ? []
-        : addRows(countStrays(rows, layout), this.#countLostCopies(moving, lost, layout));
+        ? { strays: [] }
+        : this.#withoutPromotion(() => this.#findStrays(layout, lost, sampleMax));
     return {
       isStored,
       epoch,
@@ -201,11 +200,37 @@ export class ProvenMember extends BlockingMember {
       ended,
       trouble,
       moving: moving ? testifiedMove(moving) : null,
-      strays,
-      ...(layout === null || sampleMax === undefined
-        ? {}
-        : { samples: sampleStrays(rows, layout, sampleMax) }),
+      ...found,
     };
+  }
+
+  /** The rows that a repair to this layout sets aside here. */
+  #findStrays(
+    layout: Layout,
+    lost: readonly string[],
+    sampleMax: number | undefined,
+  ): Pick<Testimony, "strays" | "samples"> {
+    const { sql, self, moving } = this;
+    const { partitioners } = this.options;
+    const rows = { sql, self, partitioners, tables: this.presentTables() };
+    return {
+      strays: addRows(countStrays(rows, layout), this.#countLostCopies(moving, lost, layout)),
+      ...(sampleMax !== undefined && { samples: sampleStrays(rows, layout, sampleMax) }),
+    };
+  }
+
+  /**
+   * Reads what stands here once the running promotion is taken back, as a repair does first; it
+   * stays. Foreign keys are off where there is one.
+   */
+  #withoutPromotion<Value>(read: () => Value): Value {
+    const { moving, sql } = this;
+    if (!moving?.promotion) return read();
+    const plan = this.planAfterCutover(moving.operation);
+    return sql.rolledBack(() => {
+      undoPromotion(sql, plan, moving.promotion?.incoming ?? []);
+      return read();
+    });
   }
 
   /** Copies that came from lost sources to this target of a shift, and are not live here. */

@@ -10,7 +10,7 @@ import { ownSince } from "../../model/layout/moves.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { removeCapture } from "../move/capture.ts";
 import { deleteAllRows } from "../move/delete-keys.ts";
-import { setLostCopiesAside } from "../move/lost-copies.ts";
+import { noteAside, notedAside, setLostCopiesAside } from "../move/lost-copies.ts";
 import type { Moving } from "../move/moving.ts";
 import { undoPromotion } from "../move/promote.ts";
 import { dropStaging } from "../move/staging.ts";
@@ -120,9 +120,11 @@ export class ReleasingMember extends ProvenMember {
    */
   mend({ epoch, layout, endedUpTo, known: planned, lost = [] }: Message<"mend">): SetAsideReply {
     const { membership: before } = this;
+    const message = `mend ${epoch} ${endedUpTo}`;
     if (planned !== null && !this.isStill(planned)) {
       const isMended = before.epoch === epoch && before.ended === endedUpTo && !before.trouble;
-      if (isMended && layout !== null && sameLayout(before.layout, layout)) return { setAside: [] };
+      if (isMended && layout !== null && sameLayout(before.layout, layout))
+        return { setAside: notedAside(this.sql, message) };
       throw refused(
         "invalid",
         `${this.self} is no longer as the repair was planned by: plan it again`,
@@ -163,6 +165,7 @@ export class ReleasingMember extends ProvenMember {
       if (this.membership.serving) removeWriteBlocks(this.sql);
       // Rows that may stand on it now came by no operation: the next may not clear them.
       else this.put({ membership: { ...this.membership, retired: false } });
+      noteAside(this.sql, message, setAside);
     });
     return { setAside };
   }
@@ -254,6 +257,8 @@ export class ReleasingMember extends ProvenMember {
     let setAside: readonly TableRows[] = [];
     ensureSchema(this.sql);
     const { membership: before, moving: part, self } = this;
+    const message = `end ${operation} ${token}`;
+    if (before.ended === operation) return { setAside: notedAside(this.sql, message) };
     if (before.ended >= operation || before.operation > operation) return { setAside };
     // A member out of step waits for its repair, and keeps what it knew of itself until then.
     if (before.trouble && part?.operation !== operation) return { setAside };
@@ -279,6 +284,7 @@ export class ReleasingMember extends ProvenMember {
       this.serve(after);
       if (this.membership.serving) removeWriteBlocks(this.sql);
       beforeEnd();
+      noteAside(this.sql, message, setAside);
     });
     return { setAside };
   }

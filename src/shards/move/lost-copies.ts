@@ -8,8 +8,10 @@
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import type { TableRows } from "../protocol/replies.ts";
 import { rowJson } from "../storage/row-codec.ts";
+import { readMeta, writeMeta } from "../storage/schema.ts";
 import { PRIVATE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, type SqlValue, quoteName, textOf } from "../storage/storage.ts";
+import { type Table, tableNow } from "../storage/tables.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
 import { setRowsAside } from "./stray-rows.ts";
@@ -43,17 +45,41 @@ export function setLostCopiesAside(sql: Sql, copies: LostCopies, epoch: number):
     });
 }
 
+/**
+ * Keeps what a message has set aside on this object: the answer that says so may be lost. `message`
+ * tells it from any other.
+ */
+export function noteAside(sql: Sql, message: string, setAside: readonly TableRows[]): void {
+  if (setAside.length > 0) writeMeta(sql, ASIDE, { message, setAside });
+}
+
+/** Returns what that message has set aside here when it came before. */
+export function notedAside(sql: Sql, message: string): readonly TableRows[] {
+  const noted = readMeta<{
+    readonly message: string;
+    readonly setAside: readonly TableRows[];
+  }>(sql, ASIDE);
+  return noted?.message === message ? noted.setAside : [];
+}
+
+const ASIDE = "aside";
+
 /** The primary keys of those copies as JSON arrays, by table: followers are found by their rows. */
 function lostKeys(
   sql: Sql,
   { plan, lost, own }: LostCopies,
 ): { readonly table: MoveTable; readonly keys: readonly string[] }[] {
-  if (!plan.moving.from.members.some((source) => lost.includes(source))) return [];
-  const find = plan.moving.mode === "shift" ? stagedFrom : storedFrom;
-  return plan.tables
-    .filter(({ table, store }) => isUsers(table.name) && isThere(sql, store))
-    .map((table) => ({ table, keys: find(sql, { plan, lost, own }, table) }))
-    .filter(({ keys }) => keys.length > 0);
+  const { from, mode } = plan.moving;
+  if (!from.members.some((source) => lost.includes(source))) return [];
+  const tables = plan.tables.filter(
+    ({ table, store }) => isUsers(table.name) && isThere(sql, store),
+  );
+  const found = tables.map((table) => {
+    if (mode === "shift") return { table, keys: stagedFrom(sql, { plan, lost, own }, table) };
+    const now = { ...table, table: tableNow(sql, table.table) };
+    return { table: now, keys: storedFrom(sql, { plan, lost, own }, table, now.table) };
+  });
+  return found.filter(({ keys }) => keys.length > 0);
 }
 
 function stagedFrom(sql: Sql, { lost, own }: LostCopies, { table, store }: MoveTable): string[] {
@@ -64,12 +90,20 @@ function stagedFrom(sql: Sql, { lost, own }: LostCopies, { table, store }: MoveT
   return Array.from(sql.stream(query, JSON.stringify(lost), ...bindings), ({ pk }) => textOf(pk));
 }
 
-/** Of a swap. A row whose source nothing tells counts as one of a lost source. */
-function storedFrom(sql: Sql, { plan, lost }: LostCopies, moveTable: MoveTable): string[] {
+/**
+ * Of a swap, in the live table as it is `now`. A row whose source nothing tells counts as one of a
+ * lost source: so do all of a table that a deploy has changed.
+ */
+function storedFrom(
+  sql: Sql,
+  { plan, lost }: LostCopies,
+  moveTable: MoveTable,
+  now: Table,
+): string[] {
   const { table, store } = moveTable;
   const [only, ...others] = plan.moving.from.members;
-  const key = rowJson(table.primaryKey, "t");
-  const origin = moveTable.originSql("t");
+  const key = rowJson(now.primaryKey, "t");
+  const origin = isAsMoved(sql, table) ? moveTable.originSql("t") : null;
   const columns = [
     `${key} AS pk`,
     `(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?1 AND o.pk = ${key}) AS source`,
@@ -89,6 +123,13 @@ function storedFrom(sql: Sql, { plan, lost }: LostCopies, moveTable: MoveTable):
     if (source === null || lost.includes(source)) keys.push(textOf(row["pk"]));
   }
   return keys;
+}
+
+/** True when a table, and those that it follows, have all columns that they were moved with. */
+function isAsMoved(sql: Sql, table: Table): boolean {
+  const { columns } = tableNow(sql, table);
+  const hasAll = table.columns.every((column) => columns.includes(column));
+  return hasAll && (table.followed === null || isAsMoved(sql, table.followed.table));
 }
 
 function isUsers(name: string): boolean {

@@ -72,15 +72,7 @@ export function rehearsePromotion(
   incoming: readonly MoveRange[],
   self: string,
 ): void {
-  const rolledBack = new Error("rehearsal");
-  try {
-    sql.transaction(() => {
-      promoteRows(sql, plan, incoming, self);
-      throw rolledBack;
-    });
-  } catch (error) {
-    if (error !== rolledBack) throw error;
-  }
+  sql.rolledBack(() => promoteRows(sql, plan, incoming, self));
 }
 
 function insertStaged(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {

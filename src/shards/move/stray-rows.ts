@@ -10,15 +10,23 @@ import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { RowSample } from "../../model/live.ts";
 import type { TableRows } from "../protocol/replies.ts";
-import { rowJson } from "../storage/row-codec.ts";
+import { isFull } from "../storage/faults.ts";
+import { requireRoom } from "../storage/reserve.ts";
+import { rowBytes, rowJson } from "../storage/row-codec.ts";
 import { ASIDE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName, textOf } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
 import { deleteKeys, inKeys } from "./delete-keys.ts";
 import { keyColumn, keyOf } from "./move-plan.ts";
 
-/** Rows that one statement sets aside. */
+/** Rows that one statement sets aside; fewer where there is little room left. */
 const PAGE_ROWS = 2_000;
+/** Bytes of their values. */
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes that a row set aside takes beside its values, in its cell and in the page's free space. */
+const ROW_OVERHEAD_BYTES = 64;
+/** Bytes for the pages of the b-tree above the rows. */
+const TREE_BYTES = 12 * 1024;
 /** Characters of an id, or a key, that is told. */
 const TOLD_LENGTH_MAX = 1_000;
 /** The column of a table of rows set aside that says by which epoch. */
@@ -105,7 +113,8 @@ export function setStraysAside(member: MemberRows, layout: Layout, epoch: number
 
 /**
  * Sets the rows of these primary keys aside: they leave the table `from`, which has the columns of
- * `table`. Call inside a transaction, with foreign keys off.
+ * `table`. Each page needs room for its own rows alone, since those before it have left theirs.
+ * Call inside a transaction, with foreign keys off. @throws Error when a single row finds no room.
  */
 export function setRowsAside(
   sql: Sql,
@@ -115,15 +124,41 @@ export function setRowsAside(
   const { table, from, keys } = rows;
   const kept = keepAsideTable(sql, table, from);
   const columns = table.columns.map(quoteName).join(", ");
-  for (let first = 0; first < keys.length; first += PAGE_ROWS) {
-    const page = `[${keys.slice(first, first + PAGE_ROWS).join(",")}]`;
+  const found = `FROM ${quoteName(from)} AS t WHERE ${inKeys(table)}`;
+  let rowsMax = PAGE_ROWS;
+  for (let first = 0; first < keys.length; first += rowsMax) {
+    const next = keys.slice(first, first + rowsMax);
+    rowsMax = rowsWithRoom(sql, next, `SELECT ${rowBytes(table.columns, "t")} AS bytes ${found}`);
+    const page = jsonArray(next.slice(0, rowsMax));
     sql.run(
-      `INSERT INTO ${quoteName(kept)} (${EPOCH_COLUMN}, ${columns}) SELECT ?2, ${columns} FROM ${quoteName(from)} AS t WHERE ${inKeys(table)}`,
+      `INSERT INTO ${quoteName(kept)} (${EPOCH_COLUMN}, ${columns}) SELECT ?2, ${columns} ${found}`,
       page,
       epoch,
     );
     deleteKeys(sql, from, table, page);
   }
+}
+
+/**
+ * How many of the rows of these keys the storage has room for a second time. It is asked before
+ * they are written: SQLite would undo the whole transaction of a statement that finds none.
+ */
+function rowsWithRoom(sql: Sql, keys: readonly string[], sizesSql: string): number {
+  for (let count = keys.length; ; count = Math.ceil(count / 4)) {
+    const sum = `SELECT coalesce(sum(bytes), 0) AS bytes FROM (${sizesSql})`;
+    const bytes = sql.first<{ bytes: number }>(sum, jsonArray(keys.slice(0, count)))?.bytes ?? 0;
+    if (count > 1 && bytes > PAGE_BYTES_MAX) continue;
+    try {
+      requireRoom(sql, bytes + count * ROW_OVERHEAD_BYTES + TREE_BYTES);
+      return count;
+    } catch (error) {
+      if (!isFull(error) || count === 1) throw error;
+    }
+  }
+}
+
+function jsonArray(keys: readonly string[]): string {
+  return `[${keys.join(",")}]`;
 }
 
 /** Primary keys as JSON arrays. */

@@ -22,8 +22,10 @@ const TRIGGER_ROOM_ID = 2;
  * stage.
  */
 const ROOM_BYTES = 96 * 1024;
+/** Below the runtime's limit for one value. */
+const BLOB_BYTES_MAX = 1024 * 1024;
 const ROOM_KEY = "room";
-const IS_SECOND_ROW = /NOT NULL constraint failed: shardctl_meta\.value/;
+const IS_WITHOUT_VALUE = /NOT NULL constraint failed: shardctl_meta\.value/;
 
 /**
  * Sets room aside for records of this size. Call first inside a transaction. @throws Error when the
@@ -46,21 +48,23 @@ export function keepReserve(sql: Sql, recordBytes: number): void {
 }
 
 /**
- * Makes sure that there is room for what a transaction goes on to write. Call first inside it, on
- * an object that has the private table of documents. @throws Error when there is none.
+ * Makes sure that there is room for the `bytes` that a transaction goes on to write. Call inside
+ * it, on an object that has the private table of documents. @throws Error when there is none.
  *
- * A statement takes the room, and fails for its second row: where it gets so far, there is room.
+ * A statement takes the room, and fails for its last row: where it gets so far, there is room.
  * SQLite undoes it alone, and writes none of its pages; it would write those of a deletion.
  */
-export function requireRoom(sql: Sql): void {
+export function requireRoom(sql: Sql, bytes = ROOM_BYTES): void {
+  const whole = Math.floor(bytes / BLOB_BYTES_MAX);
+  const sizes = [...Array.from({ length: whole }, () => BLOB_BYTES_MAX), bytes % BLOB_BYTES_MAX];
   try {
     sql.run(
-      "INSERT OR ABORT INTO shardctl_meta (key, value) SELECT ?1 || key, iif(key = 0, zeroblob(?2), NULL) FROM json_each('[0,1]')",
+      "INSERT OR ABORT INTO shardctl_meta (key, value) SELECT ?1 || key, iif(value IS NULL, NULL, zeroblob(value)) FROM json_each(?2)",
       ROOM_KEY,
-      ROOM_BYTES,
+      JSON.stringify([...sizes, null]),
     );
   } catch (error) {
-    if (!IS_SECOND_ROW.test(String(error))) throw error;
+    if (!IS_WITHOUT_VALUE.test(String(error))) throw error;
   }
 }
 

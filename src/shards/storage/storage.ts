@@ -141,6 +141,22 @@ export class Sql {
       throw error;
     }
   }
+
+  /** Runs work whose changes are all rolled back. Gives what it has found. */
+  rolledBack<Value>(work: () => Value): Value {
+    let found: { readonly value: Value } | undefined;
+    const rollBack = new Error("rolled back");
+    try {
+      this.transaction(() => {
+        found = { value: work() };
+        throw rollBack;
+      });
+    } catch (error) {
+      if (error === rollBack && found) return found.value;
+      throw error;
+    }
+    throw rollBack;
+  }
 }
 
 /** A value that the query makes a text. @throws Error when it is not one: a broken invariant. */

@@ -269,15 +269,7 @@ interface ColumnInfo extends Record<string, string | number | null> {
 }
 
 function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
-  const infos = sql.rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(spec.name)})`);
-  const columns = infos
-    .filter((column) => column.hidden === 0)
-    .map((column) => column.name)
-    .toSorted();
-  const primaryKey = infos
-    .filter((column) => column.pk > 0)
-    .toSorted((left, right) => left.pk - right.pk)
-    .map((column) => column.name);
+  const { columns, primaryKey } = readColumns(sql, spec.name);
   if (primaryKey.length === 0)
     throw new TableFault(`Table '${spec.name}' has no primary key: rows could not be told apart`);
   if (columns.length > COLUMNS_MAX) {
@@ -306,6 +298,21 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     hasConstraints: hasConstraints(sql, spec.name),
     hasLikeKeys: collations.some((collation) => !/^binary$/i.test(collation)),
     hasChecks: hasChecks(sql, spec.name),
+  };
+}
+
+/** The columns that hold values of their own, sorted, and those of the primary key in its order. */
+function readColumns(sql: Sql, name: string): Pick<Table, "columns" | "primaryKey"> {
+  const infos = sql.rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(name)})`);
+  return {
+    columns: infos
+      .filter((column) => column.hidden === 0)
+      .map((column) => column.name)
+      .toSorted(),
+    primaryKey: infos
+      .filter((column) => column.pk > 0)
+      .toSorted((left, right) => left.pk - right.pk)
+      .map((column) => column.name),
   };
 }
 
@@ -351,12 +358,23 @@ function definitionOf(sql: Sql, table: string): string {
  * deploy has taken it away or given it another key.
  */
 export function presentTable(sql: Sql, table: Table): Table | null {
-  const primaryKey = sql
-    .rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(table.name)})`)
-    .filter((column) => column.pk > 0)
-    .toSorted((left, right) => left.pk - right.pk)
-    .map((column) => column.name);
+  const { primaryKey } = readColumns(sql, table.name);
   return primaryKey.length === table.primaryKey.length ? { ...table, primaryKey } : null;
+}
+
+/**
+ * A table of a move with the columns and the primary key that it has by now. Without any primary
+ * key its rowid tells the rows apart.
+ */
+export function tableNow(sql: Sql, { keyCollations, ...table }: Table): Table {
+  const { columns, primaryKey } = readColumns(sql, table.name);
+  const isSameKey = primaryKey.length === table.primaryKey.length;
+  return {
+    ...table,
+    columns,
+    primaryKey: primaryKey.length === 0 ? ["rowid"] : primaryKey,
+    ...(isSameKey && keyCollations ? { keyCollations } : {}),
+  };
 }
 
 /** Returns the names that are tables of this object, spelled as they are written. */

@@ -5,6 +5,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { OperationStatus, Step } from "../../../src/model/operation.ts";
+import type { StrayRows } from "../../../src/model/repair.ts";
 import { textOf } from "../../../src/shards/storage/storage.ts";
 
 import { ROOT } from "../support/full-world.ts";
@@ -13,6 +14,8 @@ import { RestoredWorld } from "../support/restored-world.ts";
 const ROWS = 40;
 const IDS = Array.from({ length: ROWS }, (_, index) => `p${index}`).toSorted();
 const [SOURCE, OTHER, NEW] = ["ns-shard-0", "ns-shard-1", "ns-shard-2"] as const;
+/** All copies of such rows take more than the room that a target keeps for the end. */
+const LARGE_ROW_BYTES = 12_000;
 /** Both take rows of the source when two shards become three. */
 const TARGETS = [OTHER, NEW];
 
@@ -22,10 +25,13 @@ afterEach(() => {
 });
 
 /** A namespace of two shards. */
-async function open(): Promise<RestoredWorld> {
+async function open(rowBytes = 0): Promise<RestoredWorld> {
   const world = new RestoredWorld(ROWS);
   worlds.push(world);
   await world.fill();
+  const { storage } = world.world.object(ROOT);
+  await world.run(() => !storage.isDirty, 60_000);
+  storage.peek("UPDATE items SET v = zeroblob(?) WHERE ?1 > 0", rowBytes);
   await world.operate("shard");
   return world;
 }
@@ -62,6 +68,16 @@ async function loseBoth(): Promise<{
   await world.pass(60_000);
   await world.list();
   return { world, copies };
+}
+
+/** The stored record of what a target has made live under a fence; null for none. */
+function promotedTo(world: RestoredWorld, target: string): unknown {
+  const { storage } = world.world.object(target);
+  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+    return null;
+  const query =
+    "SELECT value ->> '$.promotion' AS promotion FROM shardctl_meta WHERE key = 'moving'";
+  return storage.peek(query)[0]?.["promotion"] ?? null;
 }
 
 async function end(world: RestoredWorld): Promise<void> {
@@ -150,6 +166,55 @@ describe("writers 1: a source that loses its storage during a shift", () => {
     expect(world.asideOf(NEW)).toStrictEqual(copies);
   });
 
+  it("leaves them aside at targets that are full, a few at a time", async () => {
+    const world = await open(LARGE_ROW_BYTES);
+    const { id } = await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const copies = TARGETS.map((name) => stagedFrom(world, name, SOURCE));
+    for (const name of TARGETS) await world.run(() => world.fillUp(name, 0), 60_000);
+    world.restore(SOURCE);
+    await end(world);
+    const { state } = await world.ask({ kind: "operation", id });
+    expect(state).toBe("failed");
+    expect(TARGETS.map((name) => world.asideOf(name))).toStrictEqual(copies);
+    expect(TARGETS.map((name) => notesAside(world, name))).toStrictEqual(copies);
+  });
+
+  it.each(["abandon", "prepare"])(
+    "has their number told once though the answer to %s was lost",
+    async (kind) => {
+      const world = await open();
+      await world.start("rebalance");
+      await world.run(() => world.step === "verify", 60_000);
+      const copies = stagedFrom(world, NEW, SOURCE);
+      let isLost = false;
+      const network = vi.spyOn(world.world, "strikes");
+      network.mockImplementation((fault, label) => {
+        // Before the operation that clears them prepares, nobody hears of the end.
+        if (kind === "prepare" && fault === "lost" && label === `net/${ROOT}>${NEW}/abandon`)
+          return true;
+        if (isLost || fault !== "lostReply" || label !== `net/${ROOT}>${NEW}/${kind}`) return false;
+        isLost = world.asideOf(NEW).length > 0;
+        return isLost;
+      });
+      world.restore(SOURCE);
+      await end(world);
+      if (kind === "prepare") {
+        await world.repair([SOURCE]);
+        await world.start("rebalance");
+        await world.run(() => world.step === "copy", 60_000);
+      }
+      expect(isLost).toBe(true);
+      await world.pass(60_000);
+      const told = events(world, "rebalance.setAside").flatMap(
+        (event) => (event as { readonly setAside: readonly StrayRows[] }).setAside,
+      );
+      expect(told.filter(({ member, table }) => member === NEW && table === "items")).toStrictEqual(
+        [{ member: NEW, table: "items", rows: copies.length }],
+      );
+    },
+  );
+
   it.each([
     { when: "when it is told later", next: null },
     { when: "before the next operation clears it", next: "completes" },
@@ -217,6 +282,30 @@ describe("writers 1: a source that loses its storage during a shift", () => {
   });
 });
 
+describe("writers 1: copies that are promoted when the source and the registry are lost", () => {
+  it("are planned once, and set aside as they were planned", async () => {
+    const world = await open();
+    const before = await world.snapshot();
+    await world.start("rebalance");
+    await world.run(() => promotedTo(world, NEW) !== null, 60_000);
+    const copies = stagedFrom(world, NEW, SOURCE);
+    expect(world.itemsOf(NEW).length).toBeGreaterThan(0);
+    world.restore(SOURCE);
+    world.restore(ROOT, before);
+    await world.pass(60_000);
+    await world.list();
+    const names = [SOURCE, OTHER, NEW];
+    expect(world.itemsOf(NEW).length).toBeGreaterThan(0);
+    const { steps } = await world.planRepair([SOURCE], names);
+    expect(world.itemsOf(NEW).length).toBeGreaterThan(0);
+    const planned = steps.flatMap(({ setAside }) => setAside);
+    expect(planned).toContainEqual({ member: NEW, table: "items", rows: copies.length });
+    const { setAside } = await world.repair([SOURCE], names);
+    expect(setAside).toContainEqual({ member: NEW, table: "items", rows: copies.length });
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
+  });
+});
+
 describe("writers 1: a source that loses its storage during a swap", () => {
   it("leaves its copies aside at the targets, and none of the others", async () => {
     const world = await open();
@@ -235,6 +324,56 @@ describe("writers 1: a source that loses its storage during a swap", () => {
     expect((await world.operate("rekey")).state).toBe("completed");
     expect(targets.flatMap((name) => world.asideOf(name)).toSorted()).toStrictEqual(source);
   });
+});
+
+describe("deploys 1: a deploy changes the tables of a swap's target, and a source is lost", () => {
+  it.each([
+    { what: "drops a column", change: ["ALTER TABLE items DROP COLUMN v"] },
+    {
+      what: "renames the key's column",
+      change: ["ALTER TABLE items RENAME COLUMN grp TO team"],
+    },
+    {
+      what: "gives the table another primary key",
+      change: [
+        "CREATE TABLE items_new (id TEXT, grp TEXT, n INTEGER, PRIMARY KEY (id, n))",
+        "INSERT INTO items_new SELECT id, grp, n FROM items",
+        "PRAGMA foreign_keys = OFF",
+        "DROP TABLE items",
+        "ALTER TABLE items_new RENAME TO items",
+      ],
+    },
+    {
+      what: "takes the primary key away",
+      change: [
+        "CREATE TABLE items_new (id TEXT, grp TEXT, n INTEGER)",
+        "INSERT INTO items_new SELECT id, grp, n FROM items",
+        "PRAGMA foreign_keys = OFF",
+        "DROP TABLE items",
+        "ALTER TABLE items_new RENAME TO items",
+      ],
+    },
+  ])(
+    "which $what: all that it may have is set aside, and the operation ends",
+    async ({ change }) => {
+      const world = await open();
+      const { id } = await world.start("rekey");
+      await world.run(() => world.step === "verify", 60_000);
+      const names = [...world.world.objects.keys()];
+      const target = names.find((name) => name.startsWith("ns-g1")) ?? "";
+      const { storage } = world.world.object(target);
+      await world.run(() => !storage.isDirty, 60_000);
+      const copies = world.itemsOf(target);
+      expect(copies.length).toBeGreaterThan(0);
+      for (const statement of change) storage.peek(statement);
+      world.restore(SOURCE);
+      await end(world);
+      expect((await world.ask({ kind: "operation", id })).state).toBe("failed");
+      await world.pass(10 * 60_000);
+      expect(world.asideOf(target)).toStrictEqual(copies);
+      expect(world.itemsOf(target)).toStrictEqual([]);
+    },
+  );
 });
 
 function isThere(world: RestoredWorld, name: string): boolean {

@@ -308,8 +308,11 @@ describe("writers 1: a repair", () => {
     const endedUpTo = 2;
     const known = { isStored: true, epoch, operation: 1 };
     const mend = { kind: "mend", epoch: now, layout: live, endedUpTo, known } as const;
-    await world.repair(["ns-shard-0"]);
-    expect(await world.ask(mend, "ns-shard-0")).toStrictEqual({ setAside: [] });
+    const { setAside } = await world.repair(["ns-shard-0"]);
+    const told = setAside.map(({ table, rows }) => ({ table, rows }));
+    expect(told.length).toBeGreaterThan(0);
+    expect(await world.ask(mend, "ns-shard-0")).toStrictEqual({ setAside: told });
+    expect(world.asideOf("ns-shard-0")).toHaveLength(told[0]?.rows ?? 0);
     world.restore("ns-shard-0");
     await expect(world.ask(mend, "ns-shard-0")).rejects.toThrow("plan it again");
     await world.pass(60_000);
