@@ -16,7 +16,7 @@ import {
   openedGates,
   reachedGates,
 } from "../../support/shards-worker.ts";
-import { startCallers } from "../support/callers.ts";
+import { type Callers, startCallers } from "../support/callers.ts";
 import { interceptMessages } from "../support/intercept.ts";
 import { TestNamespace } from "../support/namespace.ts";
 
@@ -160,6 +160,54 @@ describe("3: callers of a method that calls another key's owner", { timeout: 110
       10_000,
     );
   });
+
+  describe.each(["rekey", "unshard"] as const)(
+    "in a %s, which fences all members at once",
+    (kind) => {
+      const start = async ({ namespace }: Rig): Promise<OperationStatus> =>
+        kind === "rekey"
+          ? namespace.start(kind, await namespace.hashTo("type", 3))
+          : namespace.start(kind, await namespace.unshardedTo());
+      const call24 = ({ router }: Rig, hop: Omit<Hop, "key">): Callers =>
+        startCallers(24, (caller, times) =>
+          router
+            .at(`t${(caller * 7 + times) % 120}`)
+            .callAlong([{ key: `t${(caller + times * 3) % 120}`, ...hop }], 2),
+        );
+
+      it.each([
+        ["the library", () => ({})],
+        ["a router of their own", (connectTo: string) => ({ connectTo })],
+      ])("keep no fence from going up where %s recognises them", async (by, hopOf) => {
+        const name = `${kind}-${by.replaceAll(" ", "-")}`;
+        const rig = await open(name, 4);
+        const callers = call24(rig, hopOf(name));
+        await callers.after(48);
+        const { id } = await start(rig);
+        const ended = await rig.namespace.reached(id);
+        await callers.stop();
+        expect(ended).toMatchObject({ state: "completed", retries: 0 });
+        expect(rig.attempts.size).toBeLessThan(5);
+      });
+
+      it("cost attempts where nobody can recognise them, keep nobody for long, and are told", async () => {
+        const name = `${kind}-unknown`;
+        const rig = await open(name, 4);
+        const callers = call24(rig, { connectTo: name, isCarried: true });
+        await callers.after(48);
+        const { id } = await start(rig);
+        const isTold = ({ lastError, state }: OperationStatus): boolean =>
+          state !== "running" || (lastError ?? "").includes("this.shards.router()");
+        await rig.namespace.reached(id, isTold);
+        const calls = await callers.stop();
+        // Ten times the goal.
+        expect(
+          Math.max(...calls.map(({ startedAt, endedAt }) => endedAt - startedAt)),
+        ).toBeLessThan(10_000);
+        expect(await rig.namespace.reached(id)).toMatchObject({ state: "completed" });
+      });
+    },
+  );
 
   it("do not deadlock a root that is the source of a swap", async () => {
     const rig = await open("rooted", 1);

@@ -17,6 +17,8 @@ export interface Called {
 export interface Callers {
   /** The calls that have ended so far. */
   readonly calls: readonly Called[];
+  /** Waits until so many have ended. @throws what the first failed call threw. */
+  after(count: number): Promise<void>;
   /** Ends them and waits for their last answers. @throws what the first failed call threw. */
   stop(): Promise<readonly Called[]>;
 }
@@ -40,6 +42,13 @@ export function startCallers(
   going.catch(() => undefined);
   return {
     calls,
+    after: async (count) => {
+      const reached = async (): Promise<void> => {
+        while (calls.length < count && !state.isStopped)
+          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      };
+      await Promise.race([reached(), going]);
+    },
     stop: async () => {
       state.isStopped = true;
       await going;
