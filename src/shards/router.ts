@@ -80,18 +80,29 @@ const TRIES_MAX = 100;
 const PAUSE_MS_MIN = 5;
 const PAUSE_MS_MAX = 1_000;
 
+/** A router inside a member of its namespace, which knows an epoch already. */
+export interface MemberRouterOptions extends ConnectOptions {
+  /** A root that is behind this epoch has lost its registry. */
+  readonly knownEpoch?: () => number;
+}
+
 export class Router<Class extends object = Record<string, (...args: never[]) => unknown>> {
   readonly #peers: Peers;
   readonly #namespace: string;
   readonly #runtime: Runtime;
-  readonly #options: ConnectOptions;
+  readonly #options: MemberRouterOptions;
   readonly #protocols = new PeerProtocols();
   #view: LayoutView | undefined;
   /** The newest epoch that a member has named: a root that is behind it has lost its registry. */
   #heardEpoch = 0;
   #fetching: Promise<LayoutView> | undefined;
 
-  constructor(peers: Peers, namespace: string, runtime: Runtime, options: ConnectOptions = {}) {
+  constructor(
+    peers: Peers,
+    namespace: string,
+    runtime: Runtime,
+    options: MemberRouterOptions = {},
+  ) {
     this.#peers = peers;
     this.#namespace = namespace;
     this.#runtime = runtime;
@@ -243,11 +254,12 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
 
   /** The root's layout. A root that is being deployed is waited for, as members are. */
   async #askLayout(): Promise<LayoutReply> {
+    const { knownEpoch = () => 0 } = this.#options;
     for (let tries = 1; ; tries++) {
       try {
         return await this.#send(this.#namespace, {
           kind: "layout",
-          epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0),
+          epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0, knownEpoch()),
         });
       } catch (error) {
         if (!isMovedOn(error) || tries >= TRIES_MAX) throw error;

@@ -8,6 +8,7 @@ import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { stageName } from "../../src/shards/move/move-plan.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { peersOf } from "../support/peers-of.ts";
+import { createMemberRouter } from "../../src/shards/host/member-router.ts";
 import { Router } from "../../src/shards/router.ts";
 import {
   type RunAlone,
@@ -315,9 +316,7 @@ export class SimObject {
         this.#committed.push(() => this.#world.fanOuts.ran(call, this.name, rows)),
       router: (isOwn) =>
         isOwn && running.host.platform.peers !== null
-          ? new Router(running.host.platform.peers, running.host.namespace, runtime, {
-              partitioners,
-            })
+          ? createMemberRouter(running.host, running.host.platform.peers)
           : new Router(unknownPeers, namespace, runtime, { partitioners }),
     };
     const identify = (name: string): "mine" | "other" => (name === this.name ? "mine" : "other");

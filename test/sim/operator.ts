@@ -148,6 +148,8 @@ async function holdUp(
  * Checks an operation that has been paused for a while: nothing has changed hands since the answer.
  */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
+  // A root that goes back may have forgotten the pause, or take part in it once more.
+  if (world.setbacks.all.length > 0) return;
   // A deploy or a full disk that breaks an operation ends it whenever it is met.
   if (
     hasFailed(world, id) &&
@@ -348,8 +350,7 @@ function freshLayout(
 ): Layout {
   // A directory has the key of each row: another column's would be claimed by callers who know
   // nothing of it.
-  const mayHaveDirectory =
-    !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
+  const mayHaveDirectory = !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
   return withDirectory(
     chooseLayout(random, label, namespace, from, more, keys, hasSetbacks),
     random.chance(`${label}/directory`, 0.3) && mayHaveDirectory,

@@ -41,7 +41,8 @@ import { realAlarmOf } from "../platform/real-alarm.ts";
 import { type AlarmFunctions, replaceAlarm } from "./alarm-of-storage.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
-import { Router } from "../router.ts";
+import type { Router } from "../router.ts";
+import { createMemberRouter } from "./member-router.ts";
 import type { Member } from "../member/member.ts";
 import { whenStarted } from "./start-up.ts";
 import {
@@ -225,16 +226,15 @@ export class ShardHost {
 
   /** A router to this object's namespace, for calls that may belong elsewhere. */
   router<Class extends object = Record<string, (...args: never[]) => unknown>>(): Router<Class> {
-    const { peers, runtime } = this.#host.platform;
+    const { peers } = this.#host.platform;
     if (peers === null) throw new Error("DO namespace not configured");
     const homeless = this.#host.homeFailure();
     if (homeless) throw new RefusedError(homeless);
-    const { namespace, partitioners } = this.#host;
+    const { namespace } = this.#host;
     // One for all calls: it caches the layout, and an object learns its namespace only from its
     // first message.
-    if (this.#router?.namespace !== namespace) {
-      this.#router = { namespace, router: new Router(peers, namespace, runtime, { partitioners }) };
-    }
+    if (this.#router?.namespace !== namespace)
+      this.#router = { namespace, router: createMemberRouter(this.#host, peers) };
     return this.#router.router as unknown as Router<Class>;
   }
 

@@ -54,7 +54,10 @@ export interface RepairDecision {
   readonly mends: readonly MemberMend[];
   /** Sources of the running operation that have lost their storage. */
   readonly lost: readonly string[];
+  /** The newest number that an operation has had, as far as anybody knows. */
   readonly endedUpTo: number;
+  /** True when members know newer operations than the journal, which has forgotten them. */
+  readonly isJournalBehind: boolean;
   readonly losses: readonly { readonly member: string; readonly summary: string }[];
   readonly obstacles: readonly string[];
 }
@@ -87,6 +90,11 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
   ];
+  // Of an operation that is ended here the members are still to hear.
+  const endedUpTo = Math.max(
+    newest,
+    ...told.map(({ operation, ended }) => Math.max(operation, ended)),
+  );
   return {
     epoch:
       end?.kind === "forward"
@@ -99,8 +107,8 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
     operations: [...(end ? [end] : []), ...(isRegistryLost ? oversOf(running, end) : [])],
     mends,
     lost: isRegistryLost ? [] : lostOfRunning(running, answers),
-    // Of an operation that is ended here the members are still to hear.
-    endedUpTo: Math.max(newest, ...told.map(({ operation, ended }) => Math.max(operation, ended))),
+    endedUpTo,
+    isJournalBehind: endedUpTo > newest,
     losses,
     obstacles,
   };

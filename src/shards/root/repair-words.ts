@@ -28,10 +28,11 @@ export function disorderOf(
 
 /** One line for each thing that a repair does, without its rows set aside. */
 export function describeSteps(
-  { epoch, layout, isRegistryLost, operations, mends }: RepairDecision,
+  decision: RepairDecision,
   root: string,
   straysOf: (member: string) => readonly TableRows[],
 ): RepairStep[] {
+  const { epoch, layout, isRegistryLost, operations, mends, endedUpTo } = decision;
   const steps: RepairStep[] = [];
   for (const end of operations) {
     const summary =
@@ -54,6 +55,13 @@ export function describeSteps(
       setAside: [],
     });
   }
+  if (!isRegistryLost && decision.isJournalBehind)
+    steps.push({
+      kind: "registry",
+      member: root,
+      summary: `Gives no operation a number up to ${endedUpTo}: members know operations that the journal has forgotten`,
+      setAside: [],
+    });
   for (const { member, layout: taken } of mends) {
     const setAside = straysOf(member).map(({ table, rows }) => ({ member, table, rows }));
     const owns = layout.members.includes(member) ? "its part" : "no part";

@@ -93,6 +93,12 @@ describe("decideRepair", () => {
     });
   });
 
+  it("skips the numbers of operations that the journal has forgotten, and those alone", () => {
+    const told = { ns: says(1, TWO), "ns-shard-0": says(1, TWO, { operation: 3, ended: 3 }) };
+    expect(decide(told, { newest: 2 })).toMatchObject({ isJournalBehind: true, endedUpTo: 3 });
+    expect(decide(told, { newest: 3 })).toMatchObject({ isJournalBehind: false, endedUpTo: 3 });
+  });
+
   it("takes the newest epoch that its members say alike, and leaves out those that may be lost", () => {
     const shards = {
       "ns-shard-0": says(2, THREE),

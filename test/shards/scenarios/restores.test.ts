@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 import type { Step } from "../../../src/model/operation.ts";
 import { sample } from "../../support/sample.ts";
+import { groupOf } from "../../sim/scenario.ts";
 
 import { ROOT } from "../support/full-world.ts";
 import { RestoredWorld } from "../support/restored-world.ts";
@@ -123,6 +124,23 @@ describe("writers 1: a root that was restored", () => {
       expect(await world.flaws([], true)).toStrictEqual([]);
     },
   );
+});
+
+describe("writers 1: a root that was emptied, called by a shard's own router", () => {
+  it("finds out before it answers, though nobody else has told it", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const [id = ""] = world.itemsOf("ns-shard-0");
+    const other = world.itemsOf("ns-shard-1")[0] ?? "";
+    const hop = (of: string): unknown => ({ id: of, grp: groupOf(of), n: 7, tag: 7 });
+    const knowing = world.caller();
+    await world.list(knowing);
+    world.restore(ROOT);
+    const call = knowing.call(id, "relay", hop(id), [hop(other)], true, false, 0);
+    await expect(world.until(call)).rejects.toThrow("has lost its registry");
+    const written = "SELECT id FROM items";
+    expect(world.world.object(ROOT).storage.peek(written)).toStrictEqual([]);
+  });
 });
 
 describe("writers 1: a shard that was restored", () => {
@@ -291,6 +309,26 @@ describe("writers 1: a repair", () => {
     await expect(late).rejects.toThrow("plan the repair again");
     await world.run(() => !world.isRunning, 60_000);
     expect(await world.flaws()).toStrictEqual([]);
+  });
+
+  it("finds a root that has forgotten an operation which was given up, though the epoch is the same", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const before = await world.snapshot();
+    const { id } = await world.start("rebalance");
+    await world.run(() => world.step === "copy", 60_000);
+    await world.ask({ kind: "cancel", id });
+    await world.run(() => !world.isRunning, 60_000);
+    world.restore(ROOT, before);
+    await world.pass(60_000);
+    const { steps } = await world.planRepair();
+    expect(steps).toMatchObject([
+      { kind: "registry", member: ROOT, summary: expect.stringContaining(`up to ${id}:`) },
+    ]);
+    await world.repair();
+    expect((await world.planRepair()).steps).toStrictEqual([]);
+    expect(await world.operate("rebalance")).toMatchObject({ id: id + 1, state: "completed" });
+    expect(await world.list()).toHaveLength(IDS.length);
   });
 
   it("that comes late makes no member serve that has lost more since, and changes nothing twice", async () => {

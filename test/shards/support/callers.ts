@@ -42,9 +42,9 @@ export function startCallers(
   going.catch(() => undefined);
   return {
     calls,
-    after: async (count) => {
+    after: async (wanted) => {
       const reached = async (): Promise<void> => {
-        while (calls.length < count && !state.isStopped)
+        while (calls.length < wanted && !state.isStopped)
           await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       };
       await Promise.race([reached(), going]);
