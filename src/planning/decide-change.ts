@@ -96,6 +96,11 @@ function decideSkew(spec: NamespaceSpec, live: LiveNamespace): Decision | null {
   };
 }
 
+/** True when all members answer, and policy or chance allows them to be as uneven as they are. */
+export function isEven(spec: NamespaceSpec, live: LiveNamespace): boolean {
+  return live.members.every(({ healthy }) => healthy) && decideSkew(spec, live) === null;
+}
+
 /** Live rows over all members. */
 export function liveRows(live: LiveNamespace): number {
   return live.members.reduce((sum, member) => sum + member.rows, 0);

@@ -143,6 +143,7 @@ async function start(
   const outcome = await startBatch(chosen, whole, {
     live: context.live,
     basisFor: context.basisFor,
+    plansAwaitedBy: context.plansAwaitedBy,
     spend: context.spend,
     environment: env.environment,
     commit: env.commit,

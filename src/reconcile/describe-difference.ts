@@ -11,7 +11,7 @@ import {
   isNew,
   type Verdict,
 } from "./judge.ts";
-import { RUN_FAILURES_MAX } from "./namespace-state.ts";
+import { guardedSpec, RUN_FAILURES_MAX } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
 /** The drift that people see while the change is not made; null when there is none to speak of. */
@@ -51,10 +51,12 @@ function isBetweenHeals({ state, pending, approval, verdict }: Case): boolean {
 
 const BETWEEN_HEALS = new Set([HEALING_DOES_NOT_LAST, "BackingOff", "RetriesExhausted"]);
 
-function skewDrift({ spec, pending }: Case): Omit<FoundDrift, "remedy"> {
+function skewDrift({ state, spec, pending }: Case): Omit<FoundDrift, "remedy"> {
+  // A lower one that is declared only counts for the change that its plan shows.
+  const { maxSkew } = guardedSpec(state, spec).policy;
   return {
     kind: "skew",
-    reason: `more uneven than policy.maxSkew ${spec.policy.maxSkew} allows`,
+    reason: `more uneven than policy.maxSkew ${maxSkew} allows`,
     detail: pending.reason,
   };
 }

@@ -5,20 +5,25 @@
  * |------------------------------------------------------------|-----------------------------------|
  * | is the applied one, or the default of a new namespace      | it is followed                    |
  * | differs                                                    | the stricter of both is followed: see `model/policy.ts` |
- * | differs, and a reviewed and merged plan shows exactly this | it is applied once the plan's other changes are made |
+ * | differs, and a reviewed and merged plan shows exactly this | it is applied once its changes are made |
  * | the same, but the workflow applies                         | as well, when its apply job was given the plan |
+ *
+ * A change that only the new policy asks for, as a rebalance by a lower `maxSkew`, is made as its
+ * plan shows it, too: see `look/inspect.ts`. Applied first, the policy would have it made as a heal,
+ * by guards that it has loosened itself.
  *
  * Nothing is applied while everything is paused, or the manifests are not valid. Without a
  * repository, the applied policy is the declared one.
  */
 import { policyEvents } from "../history/make-events.ts";
 import { type PolicyChange, followedPolicy, policyAfter, samePolicy } from "../model/policy.ts";
+import type { Change, Plan } from "../model/plan.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../model/spec.ts";
 import type { ReviewedPlan } from "../reviews/review-lookup.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { DecideContext } from "./judge-all.ts";
-import { declaredSpec, type NamespaceState } from "./namespace-state.ts";
+import { declaredSpec, digestLayout, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
 type Followed = Pick<NamespaceState, "spec" | "held">;
@@ -63,7 +68,7 @@ export async function applyMerged(env: EnvironmentState, context: DecideContext)
   for (const reviewed of answer.plans) {
     if (applies === "workflow" && !reviewed.isOrdered) continue;
     const wanted = findAwaited(reviewed, ports);
-    if (wanted.length === 0 || !isMade(reviewed, ports)) continue;
+    if (wanted.length === 0 || !(await isMade(reviewed, ports))) continue;
     const applied = policies.apply(wanted);
     const about = {
       at: now,
@@ -78,27 +83,63 @@ export async function applyMerged(env: EnvironmentState, context: DecideContext)
   followApplied(ports);
 }
 
+function findAwaited({ plan }: ReviewedPlan, ports: ReconcilePorts): PolicyChange[] {
+  return (plan.policies ?? []).filter((change) => isAwaited(change, ports));
+}
+
 /** A review of an earlier revision is over, though it showed the same. */
-function findAwaited({ plan }: ReviewedPlan, { store, policies }: ReconcilePorts): PolicyChange[] {
-  return (plan.policies ?? []).filter((change) => {
-    const { namespace, revision } = change;
-    const held = store.readDeclared(namespace)?.held;
-    if (!held || held.isApplied) return false;
-    const applied = policies.read(namespace) ?? { policy: DEFAULT_POLICY, revision: 0 };
-    return (
-      applied.revision === revision &&
-      samePolicy(held.declared, policyAfter(change, applied.policy))
+function isAwaited(change: PolicyChange, { store, policies }: ReconcilePorts): boolean {
+  const { namespace, revision } = change;
+  const held = store.readDeclared(namespace)?.held;
+  if (!held || held.isApplied) return false;
+  const applied = policies.read(namespace) ?? { policy: DEFAULT_POLICY, revision: 0 };
+  return (
+    applied.revision === revision && samePolicy(held.declared, policyAfter(change, applied.policy))
+  );
+}
+
+/** The plans that show the namespace's declared policy, which waits for its change among others. */
+export function plansAwaitedBy(
+  namespace: string,
+  reviewed: readonly ReviewedPlan[],
+  ports: ReconcilePorts,
+): Plan[] {
+  return reviewed
+    .map(({ plan }) => plan)
+    .filter(
+      ({ changes, policies = [] }) =>
+        changes.some((change) => change.namespace === namespace) &&
+        policies.some((change) => change.namespace === namespace && isAwaited(change, ports)),
     );
-  });
 }
 
 /** True when nothing of the plan is left to do but its policies. */
-function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts): boolean {
-  return plan.changes.every(({ namespace }) => {
-    const state = store.readDeclared(namespace);
-    return (
-      state === null ||
-      (state.pending === null && state.run === null && state.syncedDigest === state.shapeDigest)
-    );
-  });
+async function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts): Promise<boolean> {
+  const states = plan.changes.map(
+    (change) => [change, store.readDeclared(change.namespace)] as const,
+  );
+  if (!states.every(([change, state]) => state === null || hasMovedOn(change, state))) return false;
+  for (const [change, state] of states)
+    if (state !== null && !(await isDone(change, state))) return false;
+  return true;
+}
+
+/** Says that live is at rest, as declared, and no longer what the change starts from. */
+function hasMovedOn({ epoch }: Change, state: NamespaceState): boolean {
+  const { pending, run, registry, syncedDigest, shapeDigest } = state;
+  return (
+    pending === null &&
+    run === null &&
+    syncedDigest === shapeDigest &&
+    registry !== null &&
+    registry.epoch > epoch
+  );
+}
+
+/**
+ * Where live has become another one than planned, as by a later plan, nothing is left to do once
+ * the new policy would not ask for anything either.
+ */
+async function isDone({ to }: Change, { registry, isEven }: NamespaceState): Promise<boolean> {
+  return isEven === true || registry?.layoutDigest === (await digestLayout(to));
 }

@@ -25,7 +25,12 @@ import {
   judgeChange,
 } from "./judge.ts";
 import { awaitJobs } from "./awaited-jobs.ts";
-import { declaredSpec, isSameChange, type NamespaceState } from "./namespace-state.ts";
+import {
+  declaredSpec,
+  declaresUnapplied,
+  isSameChange,
+  type NamespaceState,
+} from "./namespace-state.ts";
 import type { LookContext } from "./look/note-look.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
@@ -44,7 +49,7 @@ export async function judgeAll(
   // A policy waits for the changes that its plan shows, also for those that a manifest alone would
   // not ask for.
   const isShown = ({ state, pending }: Case): boolean =>
-    pending.cause === "declared" || state.held?.isApplied === false;
+    pending.cause === "declared" || declaresUnapplied(state);
   const isAsked = env.commit !== null && cases.some(isShown);
   const answer: ReviewAnswer = isAsked
     ? sortByClaim(await context.reviews())

@@ -73,6 +73,11 @@ export interface NamespaceState extends NamespaceRef {
   readonly shapeDigest: string | null;
   /** The shape that live was last in sync with: what differs from it since, is drift. */
   readonly syncedDigest: string | null;
+  /**
+   * True when the last look found it even enough for the declared `maxSkew`, which may not be
+   * followed yet. Absent while nobody knows.
+   */
+  readonly isEven?: boolean;
   /** The spec that the last look compared. */
   readonly observedDigest: string | null;
   readonly observedCommit: string | null;
@@ -204,6 +209,11 @@ export function conditionOf(
     ),
     nextTryAt: next.nextTryAt ?? null,
   };
+}
+
+/** True while another policy is declared than was applied. */
+export function declaresUnapplied({ held }: Pick<NamespaceState, "held">): boolean {
+  return held?.isApplied === false;
 }
 
 /** The spec as its manifest declares it. */

@@ -12,6 +12,7 @@ import {
   type Phase,
   type TickFigures,
 } from "./environment-state.ts";
+import { plansAwaitedBy } from "./follow-policies.ts";
 import type { DecideContext } from "./judge-all.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
@@ -96,6 +97,7 @@ export class Slice {
       managed: ports.store.totals().managed,
       reviews: () => this.#reviews(),
       basisFor: (namespace) => this.#basisFor(namespace),
+      plansAwaitedBy: (namespace) => this.#plansAwaitedBy(namespace),
       spend: (calls) => {
         this.spend(calls);
         this.count({ calls });
@@ -117,6 +119,11 @@ export class Slice {
       return answer;
     });
     return this.#answer;
+  }
+
+  async #plansAwaitedBy(namespace: string): Promise<readonly Plan[]> {
+    const answer = await this.#reviews();
+    return answer.kind === "found" ? plansAwaitedBy(namespace, answer.plans, this.ports) : [];
   }
 
   async #basisFor(namespace: string): Promise<Plan | null> {

@@ -145,7 +145,7 @@ async function changeFor(
     spend(2);
     return changeOf(await judgeChange(change, live, { ...terms, shown: figuresOf([change]) }));
   }
-  const inspection = await inspectNamespace(spec, state.audit, context);
+  const inspection = await inspectNamespace(spec, state, context);
   if (inspection.kind !== "planned" || inspection.wanted === null) return null;
   const { cause, change } = inspection.wanted;
   if (cause !== pending.cause || change.kind !== pending.kind || change.epoch !== pending.epoch)

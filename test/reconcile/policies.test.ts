@@ -5,7 +5,7 @@ import type { PolicyFloors } from "../../src/model/policy.ts";
 import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
 import { createAppliedSource } from "../../src/reconcile/manifest-source.ts";
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, World } from "./support/world.ts";
+import { hashed, HOUR, idRows, World } from "./support/world.ts";
 
 const orders = (policy: Partial<Policy> = {}, count = 4): NamespaceSpec =>
   spec("orders", { count, policy });
@@ -18,6 +18,23 @@ async function settled(policy: Partial<Policy> = {}): Promise<World> {
   await world.tick();
   return world;
 }
+
+const UNEVEN = Array.from({ length: 400 }, (_, index) => ({
+  keys: { id: `row-${index}` },
+  rows: index < 9 ? 100 : 1,
+}));
+
+/** Even enough for the applied `maxSkew`, and for no other one below. */
+async function uneven(policy: Partial<Policy> = {}): Promise<World> {
+  const world = new World({
+    live: [hashed("orders", 4, 0, { rows: UNEVEN })],
+    specs: [orders({ maxSkew: 9, ...policy })],
+  });
+  await world.tick();
+  return world;
+}
+
+const appliedPolicy = (world: World): Policy | undefined => world.policies.read("orders")?.policy;
 
 function drift(world: World): void {
   world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
@@ -83,21 +100,17 @@ describe("a policy that was merged without a review", () => {
   });
 
   it("makes no namespace uneven that was even enough", async () => {
-    const rows = Array.from({ length: 400 }, (_, index) => ({
-      keys: { id: `row-${index}` },
-      rows: index < 9 ? 100 : 1,
-    }));
-    const world = new World({
-      live: [hashed("orders", 4, 0, { rows })],
-      specs: [orders({ selfHeal: "apply", maxSkew: 9 })],
-    });
-    await world.tick();
+    const world = await uneven({ selfHeal: "apply" });
     push(world, orders({ selfHeal: "apply", maxSkew: 1.05 }));
     await world.tick(5);
     expect(world.startedRuns()).toEqual([]);
     await world.reviewAndMerge([orders({ selfHeal: "apply", maxSkew: 1.05 })]);
     await world.tick(5);
-    expect(world.startedRuns()).toMatchObject([{ actions: [{ kind: "rebalance" }] }]);
+    // Made as the plan shows it, not as a heal under a policy that was applied before.
+    expect(world.startedRuns()).toMatchObject([
+      { origin: { pull: expect.any(Number) }, actions: [{ kind: "rebalance" }] },
+    ]);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 1.05 });
   });
 
   it("is none of a new namespace either, whose default needs no review", async () => {
@@ -222,6 +235,110 @@ describe("a policy that was reviewed and merged", () => {
     await world.tick(5);
     expect(await world.membersOf("orders")).toBe(6);
     expect(world.policies.read("orders")?.policy).toMatchObject({ budgetRows: 1_000_000 });
+  });
+});
+
+describe("a policy that asks for the change beside it", () => {
+  const TIGHT = { selfHeal: "apply", maxSkew: 1.05 } as const;
+
+  it("does not help it with a budget", async () => {
+    const world = await uneven({ selfHeal: "apply", budgetRows: 1 });
+    const plan = await world.reviewAndMerge([orders({ ...TIGHT, budgetRows: 1_000_000 })]);
+    expect(plan).toMatchObject({ changes: [{ kind: "rebalance" }], blocks: [{ guard: "budget" }] });
+    await world.tick(20);
+    expect(world.startedRuns()).toEqual([]);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 9, budgetRows: 1 });
+    expect(world.condition("orders")).toMatchObject({
+      reason: "Blocked",
+      message: expect.stringContaining("budget"),
+    });
+    expect(await world.drifts()).toMatchObject([
+      { kind: "skew", state: "open", reason: expect.stringContaining("1.05") },
+    ]);
+    await world.reviewAndMerge([orders({ ...TIGHT, budgetRows: 1_000_000 })], ["budget"]);
+    await world.tick(5);
+    expect(world.startedRuns()).toMatchObject([{ overrides: ["budget"], state: "succeeded" }]);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 1.05, budgetRows: 1_000_000 });
+  });
+
+  it.each<[string, Partial<Policy>, Partial<Policy>]>([
+    ["windows", { windows: [MORNING] }, { windows: [] }],
+    ["a suspension that it lifts", { suspend: true }, { suspend: false }],
+  ])("does not help it with %s", async (_, before, after) => {
+    const world = await uneven({ selfHeal: "apply", ...before });
+    await world.reviewAndMerge([orders({ ...TIGHT, ...after })]);
+    await world.tick(20);
+    expect(world.startedRuns()).toEqual([]);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 9, ...before });
+  });
+
+  it("waits with it for its apply job", async () => {
+    const world = await uneven();
+    world.applies = "workflow";
+    await world.reviewAndMerge([orders(TIGHT)]);
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "AwaitsWorkflow" });
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 9 });
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(5);
+    expect(world.startedRuns()).toMatchObject([{ state: "succeeded" }]);
+    expect(appliedPolicy(world)).toMatchObject(TIGHT);
+  });
+
+  it("waits with it while a member does not answer", async () => {
+    const world = await uneven({ selfHeal: "apply", budgetRows: 1 });
+    await world.reviewAndMerge([orders({ ...TIGHT, budgetRows: 1_000_000 })]);
+    world.live.edit("orders", { unhealthy: { "orders-shard-1": "timeout" } });
+    await world.tick(5);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 9, budgetRows: 1 });
+    world.live.edit("orders", { unhealthy: {} });
+    await world.tick(5);
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("is not applied when somebody has made live another one, which it would have changed", async () => {
+    const world = await uneven({ selfHeal: "apply", budgetRows: 1 });
+    await world.reviewAndMerge([orders({ ...TIGHT, budgetRows: 1_000_000 })]);
+    world.live.edit("orders", { epoch: 2 });
+    await world.tick(10);
+    expect(world.startedRuns()).toEqual([]);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 9, budgetRows: 1 });
+    // Rows that are even by now leave nothing to do but the policy.
+    world.live.edit("orders", { rows: idRows(4000) });
+    await world.tick(3);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 1.05, budgetRows: 1_000_000 });
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("is not applied once live is older than its plan", async () => {
+    const world = await uneven({ selfHeal: "apply", budgetRows: 1 });
+    world.live.edit("orders", { epoch: 7 });
+    await world.reviewAndMerge([orders({ ...TIGHT, budgetRows: 1_000_000 })]);
+    world.live.edit("orders", { epoch: 6 });
+    await world.tick(10);
+    expect(world.startedRuns()).toEqual([]);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 9, budgetRows: 1 });
+  });
+
+  it("has it made as it was shown, also when the rows are even by now", async () => {
+    const world = await uneven();
+    const plan = await world.reviewAndMerge([orders(TIGHT)]);
+    world.live.edit("orders", { rows: idRows(1290) });
+    await world.tick(5);
+    expect(world.startedRuns()).toMatchObject([{ fingerprint: plan.fingerprint }]);
+    expect(appliedPolicy(world)).toMatchObject(TIGHT);
+  });
+
+  it("does not bring a change of another plan back that nothing asks for any more", async () => {
+    const world = await uneven();
+    // Shown while the rows were uneven by the policy of then, and even when it was merged.
+    world.policies.set("orders", orders({ maxSkew: 1.05 }).policy);
+    await world.reviewAndMerge([orders({ maxSkew: 1.05 })]);
+    world.live.edit("orders", { rows: idRows(4000) });
+    await world.reviewAndMerge([orders({ maxSkew: 1.05, retainHours: 48 })]);
+    await world.tick(5);
+    expect(world.startedRuns()).toEqual([]);
+    expect(appliedPolicy(world)).toMatchObject({ retainHours: 48 });
   });
 });
 

@@ -6,6 +6,9 @@
  * rebalance moves ranges, and a misplaced row lies in none that its member gives away. A swap reads
  * every row of every member and gives it to its owner, verified, with its cutover; that is much for
  * a few rows, and why the budget is asked first.
+ *
+ * A policy that is not applied yet may ask for a rebalance that the followed one does not. It is
+ * found as the reviewed plan of that policy shows it: the rows of today have no say.
  */
 import type { LiveReader } from "../../live/port.ts";
 import { type Layout, shardNames } from "../../model/layout/layout.ts";
@@ -16,9 +19,13 @@ import type { Change, Plan } from "../../model/plan.ts";
 import { success } from "../../model/result.ts";
 import type { NamespaceSpec } from "../../model/spec.ts";
 import { liveRows, liveSkew } from "../../planning/decide-change.ts";
-import { decideNamespace, decideUnder } from "../../planning/decide-namespace.ts";
+import {
+  decideNamespace,
+  decideUnder,
+  type NamespaceDecision,
+} from "../../planning/decide-namespace.ts";
 import { type NamespaceOutcome, planNamespace } from "../../planning/plan-namespace.ts";
-import type { AuditFinding, ChangeCause } from "../namespace-state.ts";
+import { declaresUnapplied, type ChangeCause, type NamespaceState } from "../namespace-state.ts";
 
 export type Inspection =
   | { readonly kind: "silent"; readonly failure: LiveFailure }
@@ -42,16 +49,21 @@ export interface InspectContext {
    * The reviewed plan whose choices are kept for this namespace. Asked only when it needs a change.
    */
   readonly basisFor: (namespace: string) => Promise<Plan | null>;
+  /**
+   * Reviewed plans that show the namespace's policy with a change of it. Asked only while that
+   * policy is not applied.
+   */
+  readonly plansAwaitedBy: (namespace: string) => Promise<readonly Plan[]>;
   readonly spend: (calls: number) => void;
 }
 
-/**
- * Reads the registry, and counts rows where a change needs it. `audit` is the last finding: it may
- * ask for a change itself.
- */
+/** Facts that are known of a namespace: its last audit may ask for a change, and its policy may wait. */
+export type Known = Pick<NamespaceState, "audit" | "held">;
+
+/** Reads the registry, and counts rows where a change needs it. */
 export async function inspectNamespace(
   spec: NamespaceSpec,
-  audit: AuditFinding | null,
+  known: Known,
   context: InspectContext,
 ): Promise<Inspection> {
   const { live, spend } = context;
@@ -60,35 +72,34 @@ export async function inspectNamespace(
   if (!namespace.ok) return { kind: "silent", failure: namespace.failure };
   if (namespace.value.operation?.state === "running")
     return { kind: "running", live: namespace.value };
-  return planFrom(spec, namespace.value, audit, context);
+  return planFrom(spec, namespace.value, known, context);
 }
 
 /** The same for a registry that was read already, of a namespace at rest. */
 export async function planFrom(
   spec: NamespaceSpec,
   state: LiveNamespace,
-  audit: AuditFinding | null,
-  { live, basisFor, spend }: InspectContext,
+  known: Known,
+  context: InspectContext,
 ): Promise<Extract<Inspection, { kind: "planned" }>> {
+  const { live, spend } = context;
+  const { audit } = known;
   const namespace = success(state);
-  const first = decideNamespace(spec, namespace);
-  const decision = first.kind === "decided" ? first.decision : null;
-  const decided =
-    first.kind === "blocked" || decision === null
-      ? first
-      : decideUnder(await basisFor(spec.name), spec, first);
+  const decided = await decideNow(spec, state, known, context);
+  const decision = decided.kind === "decided" ? decided.decision : null;
+  const holdsSkew = decided.kind === "decided" && decision === null && decided.frozen !== null;
   const request = decided.kind === "decided" ? decided.request : null;
   if (request !== null) spend(1);
   const distribution = request === null ? null : await live.distribute(spec, request);
   const ref = { name: spec.name, object: spec.object };
   const entry = { ref, namespace, decided, distribution };
-  const outcome = planNamespace({ spec, entry, holdsSkew: false });
+  const outcome = planNamespace({ spec, entry, holdsSkew });
   if (outcome.kind === "change") {
     return {
       kind: "planned",
       live: state,
       outcome,
-      wanted: { cause: decision?.cause ?? "declared", change: outcome.change },
+      wanted: { cause: decision?.cause ?? "skew", change: outcome.change },
     };
   }
   const relocation =
@@ -101,6 +112,24 @@ export async function planFrom(
     outcome,
     wanted: relocation === null ? null : { cause: "misplaced", change: relocation },
   };
+}
+
+/** Without a decision, but with a frozen change, that one is what the policy waits for. */
+async function decideNow(
+  spec: NamespaceSpec,
+  state: LiveNamespace,
+  known: Known,
+  { basisFor, plansAwaitedBy }: InspectContext,
+): Promise<NamespaceDecision> {
+  const first = decideNamespace(spec, success(state));
+  if (first.kind === "blocked") return first;
+  if (first.decision !== null) return decideUnder(await basisFor(spec.name), spec, first);
+  if (!declaresUnapplied(known)) return first;
+  for (const plan of await plansAwaitedBy(spec.name)) {
+    const decided = decideUnder(plan, spec, first);
+    if (decided.frozen?.kind === "rebalance") return decided;
+  }
+  return first;
 }
 
 /** The change, or null for a layout whose owners do not follow from keys. */

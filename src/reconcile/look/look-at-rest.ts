@@ -7,7 +7,8 @@ import type { LiveNamespace } from "../../model/live.ts";
 import { runIdOf } from "../../model/run-operation.ts";
 import type { NamespaceSpec } from "../../model/spec.ts";
 import { checkSafety } from "../../planning/check-safety.ts";
-import { liveRows } from "../../planning/decide-change.ts";
+import { withFloors } from "../../model/policy.ts";
+import { isEven, liveRows } from "../../planning/decide-change.ts";
 import { isNothing } from "../../model/what-lives.ts";
 import type { NamespaceOutcome } from "../../planning/plan-namespace.ts";
 import {
@@ -164,7 +165,7 @@ async function planSpec(
   live: LiveNamespace,
   context: LookContext,
 ): Promise<NamespaceState> {
-  const { outcome, wanted } = await planFrom(spec, live, before.audit, context);
+  const { outcome, wanted } = await planFrom(spec, live, before, context);
   const state = noteHeals(before, outcome, wanted, live, context);
   const { selfHeal } = spec.policy;
   const isSilenced = selfHeal === "off";
@@ -205,6 +206,7 @@ async function planSpec(
         ...state,
         faults,
         syncedDigest: state.shapeDigest,
+        isEven: isEvenAsDeclared(state, spec, live, context),
         approval: null,
         awaited: [],
       };
@@ -222,6 +224,16 @@ async function planSpec(
       );
     }
   }
+}
+
+function isEvenAsDeclared(
+  state: NamespaceState,
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+  { ports }: LookContext,
+): boolean {
+  const declared = declaredSpec(state, spec);
+  return isEven({ ...declared, policy: withFloors(declared.policy, ports.policies.floors) }, live);
 }
 
 function noteHeals(
