@@ -142,7 +142,8 @@ export function stricterPolicy(left: Policy, right: Policy): Policy {
   };
 }
 
-function leastOf(left: number | null, right: number | null): number | null {
+/** The smaller limit; null is none. */
+export function leastOf(left: number | null, right: number | null): number | null {
   return left === null || right === null ? (left ?? right) : Math.min(left, right);
 }
 

@@ -25,7 +25,6 @@ import {
   formatWindow,
 } from "../model/figures.ts";
 import type { LiveNamespace } from "../model/live.ts";
-import type { OperationPolicy } from "../model/operation.ts";
 import { type Block, type Change, GUARDS, type Guard, type Plan } from "../model/plan.ts";
 import { toleratedSkew } from "../model/layout/skew.ts";
 import type { NamespaceSpec, Policy } from "../model/spec.ts";
@@ -120,17 +119,6 @@ export function checkSafety(input: SafetyInput): Block[] {
 /** The blocks that the overrides leave standing. */
 export function standingBlocks(plan: Pick<Plan, "blocks">, overrides: readonly Guard[]): Block[] {
   return plan.blocks.filter((block) => !block.overridable || !overrides.includes(block.guard));
-}
-
-/**
- * The policy of a change that is applied under overrides: who overrides `missingKey` lets rows
- * without the key through.
- */
-export function policyUnderOverrides(
-  policy: OperationPolicy,
-  overrides: readonly Guard[],
-): OperationPolicy {
-  return overrides.includes("missingKey") ? { ...policy, allowMissingKey: true } : policy;
 }
 
 /** Sorted as they are reported. */

@@ -15,7 +15,6 @@
  */
 import type { Layout } from "../model/layout/layout.ts";
 import type { Distribution, LiveNamespace, LiveResult } from "../model/live.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationPolicy } from "../model/operation.ts";
 import type { Block, Change, InSync, Notice } from "../model/plan.ts";
 import { type Result, failure, success } from "../model/result.ts";
 import { isWorthwhile } from "../model/layout/skew.ts";
@@ -25,6 +24,7 @@ import { blockOf, unhealthyMessage } from "./check-safety.ts";
 import { type Decision, liveSkew } from "./decide-change.ts";
 import type { Decided, LiveEntry } from "./decide-namespace.ts";
 import { changeNotices, inSyncNotices, remainingSkewNotice } from "./notices.ts";
+import { operationPolicy } from "./operation-policy.ts";
 import { projectChange } from "./project-change.ts";
 import { targetLayout } from "./target-layout.ts";
 
@@ -138,24 +138,9 @@ function describeChange(
     reason: decision.reason,
     ...projectChange(live, to, distribution),
     staysBehind: live.undeclaredTables.toSorted(),
-    policy: operationPolicy(spec, decision, to),
+    policy: operationPolicy(spec.policy, { kind: decision.kind, from: live.layout, to }),
     dependsOn: spec.dependsOn,
     source: spec.source,
-  };
-}
-
-/**
- * Rows without the key already have an owner when the key stays, and need none to be dealt out in
- * turn or to go home.
- */
-function operationPolicy(spec: NamespaceSpec, decision: Decision, to: Layout): OperationPolicy {
-  const keyMatters =
-    decision.kind !== "rebalance" && to.kind !== "none" && to.kind !== "roundRobin";
-  return {
-    ...DEFAULT_OPERATION_POLICY,
-    allowMissingKey: !keyMatters || spec.policy.onMissingKey === "allow",
-    rowsPerSecondMax: spec.policy.rowsPerSecondMax,
-    retainHours: spec.policy.retainHours,
   };
 }
 

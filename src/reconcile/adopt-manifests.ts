@@ -53,7 +53,7 @@ export async function adoptManifests(
   const requests = env.pass.figures.requests + reading.requests;
   if (reading.kind === "incomplete")
     return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
-  const read = await follow(env, reading, ports);
+  const read = await follow(env, reading, ports, now);
   followApplied(ports);
   // Without manifests every namespace would look like one that nobody declares.
   if (read.silence === null && read.manifestsProblem === null) rememberUnmanaged(ports);
@@ -86,10 +86,15 @@ async function follow(
   env: EnvironmentState,
   reading: Exclude<ManifestReading, { kind: "incomplete" }>,
   ports: ReconcilePorts,
+  readAt: number,
 ): Promise<EnvironmentState> {
   switch (reading.kind) {
     case "unchanged":
-      return { ...env, silence: null };
+      return {
+        ...env,
+        silence: null,
+        ...(env.manifestsProblem === null ? { readAt } : {}),
+      };
     case "failed":
       return { ...env, silence: lengthenSilence(env, reading, ports) };
     case "absent":
@@ -117,7 +122,7 @@ async function follow(
         },
       };
     case "desired":
-      return followDesired(env, reading, ports);
+      return followDesired({ ...env, readAt }, reading, ports);
   }
 }
 

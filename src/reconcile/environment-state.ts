@@ -39,6 +39,11 @@ export interface EnvironmentState {
   readonly commit: string | null;
   /** The tree that was read last, valid or not. */
   readonly treeSha: string | null;
+  /**
+   * When the head's manifests were last read and followed, or known to be those that are followed,
+   * in milliseconds since the Unix epoch. Absent before the first time.
+   */
+  readonly readAt?: number;
   /** Why the manifests at the head are not followed; null when they are. */
   readonly manifestsProblem: ManifestsProblem | null;
   /** Failures of reading them, in a row, and since when. */

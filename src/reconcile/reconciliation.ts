@@ -21,7 +21,7 @@ import type { GithubReader } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { endedNow, repairEvent } from "../history/make-events.ts";
 import { logError, tickId } from "../log.ts";
-import type { PlanBook } from "../runs/plan-book.ts";
+import type { Followed, PlanBook } from "../runs/plan-book.ts";
 import type { PolicyStore } from "../runs/policy-store.ts";
 import type { PolicyFloors } from "../model/policy.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
@@ -33,6 +33,7 @@ import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { areWindowsOpen } from "../runs/windows.ts";
 import { BlobStore, createAppliedSource, createManifestSource } from "./manifest-source.ts";
+import { declaredSpec, guardedSpec } from "./namespace-state.ts";
 import { Pauses } from "../pauses/pauses.ts";
 import {
   type AppliedRepair,
@@ -254,6 +255,19 @@ export class Reconciliation implements ReconcileCalls {
   /** The namespace's manifest as it is followed; null without one. */
   declared(environment: string, namespace: string): NamespaceSpec | null {
     return this.#store(environment).readDeclared(namespace)?.spec ?? null;
+  }
+
+  /** The namespace as the merged manifests have it; null where the environment follows none. */
+  followed(environment: string, namespace: string): Followed | null {
+    if (!this.#hasRepository() || !this.environments().includes(environment)) return null;
+    const store = this.#store(environment);
+    const state = store.readDeclared(namespace);
+    const spec = state?.spec ?? null;
+    return {
+      declared: state && spec ? declaredSpec(state, spec) : null,
+      guarding: state && spec ? guardedSpec(state, spec).policy : null,
+      readAt: store.readEnvironment()?.readAt ?? null,
+    };
   }
 
   pause(): Pause | null {

@@ -10,8 +10,8 @@
  * |---------|-------------------------------------------|------------------------------------------------|
  * | pending | a dependency failed, was cancelled or not executed; or the run is cancelled, or has lost its lease | notExecuted |
  * | pending | dependencies done, a place free           | pending, with an attempt: the next step starts it |
- * | pending | attempt, held by a closed window or a pause         | pending, asked about again later     |
- * | pending | attempt, live = planned                   | running (operation started)                    |
+ * | pending | attempt, held by a closed window, a pause or `suspend` | pending, asked about again later  |
+ * | pending | attempt, live = planned                   | running (operation started, by the stricter limits of then and now) |
  * | pending | attempt, live ≠ planned, and not by our own start | failed (stale)                         |
  * | pending | attempt, later than the run was judged, and a guard stands now | failed                    |
  * | running | operation completed / failed / cancelled  | done / failed / cancelled                      |
@@ -41,24 +41,25 @@ import {
   cancelOperation,
   findStarted,
   type FoundHold,
-  type JudgeStart,
   notExecuted,
   type Outcome,
   pollOperation,
   startChange,
+  type StartTerms,
 } from "./settle-action.ts";
 
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
 
 /** Asked before each start, and `findHold` about each operation that runs. */
-export interface StartGates {
+export interface StartGates extends StartTerms {
   readonly findHold: FindHold;
-  /** Null while the run was judged a moment ago. */
-  readonly judge: JudgeStart | null;
 }
 
-const NO_GATES: StartGates = { findHold: () => null, judge: null };
+/** Why a namespace must wait that was suspended since its run was accepted. */
+const SUSPENDED = "policy.suspend is true";
+
+const NO_GATES: StartGates = { findHold: () => null, judge: null, standing: () => null };
 
 /**
  * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there
@@ -94,24 +95,16 @@ class Step {
   readonly #changes: ReadonlyMap<string, Change>;
   readonly #live: LiveAccess;
   readonly #now: number;
-  readonly #findHold: FindHold;
-  readonly #judge: JudgeStart | null;
+  readonly #gates: StartGates;
 
-  constructor(
-    record: RunRecord,
-    plan: Plan,
-    live: LiveAccess,
-    now: number,
-    { findHold, judge }: StartGates,
-  ) {
+  constructor(record: RunRecord, plan: Plan, live: LiveAccess, now: number, gates: StartGates) {
     this.actions = [...record.run.actions];
     this.attempts = { ...record.attempts };
     this.#record = record;
     this.#changes = new Map(plan.changes.map((change) => [change.namespace, change]));
     this.#live = live;
     this.#now = now;
-    this.#findHold = findHold;
-    this.#judge = judge;
+    this.#gates = gates;
   }
 
   /** Asks every running operation how far it is; asks it to cancel when the run is cancelled. */
@@ -139,13 +132,13 @@ class Step {
     if (reason !== null) {
       await this.#settleAll(attempted, (action) => findStarted(this.#live, action, run.id, reason));
     } else {
-      const held = attempted.filter((action) => this.#findHold(this.#changeOf(action)) !== null);
+      const held = attempted.filter((action) => this.#holdOfStart(action) !== null);
       await this.#hold(held);
       const chosen = attempted
         .filter((action) => !held.includes(action))
         .slice(0, this.#freePlaces());
       await this.#settleAll(chosen, (action) =>
-        startChange(this.#live, action, this.#changeOf(action), run, this.#judge),
+        startChange(this.#live, action, this.#changeOf(action), run, this.#gates),
       );
     }
   }
@@ -199,13 +192,20 @@ class Step {
       );
   }
 
+  /** Why the action must not start now. What runs already is not stopped by `suspend`. */
+  #holdOfStart(action: RunAction): string | null {
+    const hold = this.#gates.findHold(this.#changeOf(action));
+    if (hold !== null || this.#record.run.overrides.includes("suspend")) return hold;
+    return this.#gates.standing(action.namespace)?.suspend === true ? SUSPENDED : null;
+  }
+
   /**
    * They have to wait, unless an interrupted step has started them already; they are asked about
    * again after a while.
    */
   async #hold(held: readonly RunAction[]): Promise<void> {
     await this.#settleAll(held, (action) => {
-      const error = `Waits: ${this.#findHold(this.#changeOf(action)) ?? "no reason any more"}`;
+      const error = `Waits: ${this.#holdOfStart(action) ?? "no reason any more"}`;
       return adoptOperation(this.#live, action, this.#record.run.id, { ...action, error });
     });
     for (const { namespace } of held) {
@@ -250,7 +250,7 @@ class Step {
    * Windows can be seen.
    */
   #holdOf(action: RunAction): FoundHold {
-    const hold = this.#findHold(this.#changeOf(action));
+    const hold = this.#gates.findHold(this.#changeOf(action));
     return { hold, letsGo: this.#record.isLost === true ? "windows" : "all" };
   }
 

@@ -14,7 +14,7 @@ import {
   type PolicyFloors,
   stricterPolicy,
 } from "../model/policy.ts";
-import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import type { DesiredState, NamespaceSpec, Policy } from "../model/spec.ts";
 import type { AppliedRow, PolicyStore } from "./policy-store.ts";
 import { renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
@@ -29,6 +29,16 @@ export interface AppliedState {
 export interface PolicyStanding {
   readonly applied: readonly AppliedRow[];
   readonly floors: PolicyFloors;
+}
+
+/** A namespace as the merged manifests have it. */
+export interface Followed {
+  /** As it is declared; null when no manifest declares it. */
+  readonly declared: NamespaceSpec | null;
+  /** The policy that guards judge by: declared or applied, the stricter value of each field. */
+  readonly guarding: Policy | null;
+  /** When manifests were last read, in milliseconds since the Unix epoch; null when they never were. */
+  readonly readAt: number | null;
 }
 
 /** A namespace that was read for a plan. */
@@ -71,6 +81,8 @@ export interface PlanBookParts {
   readonly keptPlans: () => readonly string[];
   /** Namespaces that the followed manifests of an environment, or of all, declare. */
   readonly declared: (environment: string | null) => readonly NamespaceRef[];
+  /** Null for an environment that follows no repository. */
+  readonly followed: (environment: string, namespace: string) => Followed | null;
   /** Told of each plan that is new. */
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
 }
@@ -111,14 +123,14 @@ export class PlanBook implements PlanCalls {
   }
 
   /**
-   * The specs under the plan as its guards judge them: what the plan loosens counts as before, also
-   * once it was applied.
+   * The specs under the plan as its guards judge them now: what the plan loosens counts as before,
+   * also once it was applied, and what was merged or applied since counts where it is stricter.
    */
   readGuarded(fingerprint: string): readonly NamespaceSpec[] | null {
     const plan = this.read(fingerprint);
     const desired = this.readDesired(fingerprint);
     if (plan === null || desired === null) return null;
-    const { policies, floors } = this.#parts;
+    const { policies, floors, followed } = this.#parts;
     const own = new Map(plan.policies?.map((change) => [change.namespace, change]));
     const changed = new Set(plan.changes.map(({ namespace }) => namespace));
     return desired.namespaces.map((spec) => {
@@ -128,7 +140,9 @@ export class PlanBook implements PlanCalls {
       const before = hasBefore ? policyBefore(change, spec.policy) : spec.policy;
       const applied = policies.read(plan.environment, spec.name);
       const judged = stricterPolicy(spec.policy, before);
-      return { ...spec, policy: guardPolicy(judged, applied?.policy ?? null, floors()) };
+      const standing = guardPolicy(judged, applied?.policy ?? null, floors());
+      const merged = followed(plan.environment, spec.name)?.guarding ?? standing;
+      return { ...spec, policy: stricterPolicy(standing, merged) };
     });
   }
 

@@ -8,7 +8,8 @@ import type { OperationStatus, StartOperation } from "../model/operation.ts";
 import type { Change } from "../model/plan.ts";
 import { assertNever, success } from "../model/result.ts";
 import { correlationIdOf } from "../model/run-operation.ts";
-import { policyUnderOverrides } from "../planning/check-safety.ts";
+import type { Policy } from "../model/spec.ts";
+import { policyAtStart } from "../planning/operation-policy.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { explainStale } from "./find-stale-changes.ts";
 import type { Judgement } from "./judge-start.ts";
@@ -33,13 +34,21 @@ export function notExecuted(action: RunAction, error: string): RunAction {
  */
 export type JudgeStart = (change: Change, described: LiveNamespace) => Promise<Judgement>;
 
+/** Asked before each start. */
+export interface StartTerms {
+  /** Null while the run was judged a moment ago. */
+  readonly judge: JudgeStart | null;
+  /** The policy that guards judge the namespace by now; null where nobody knows. */
+  readonly standing: (namespace: string) => Policy | null;
+}
+
 /** Starts the change's operation, unless it is not the planned one any more, or a guard stands. */
 export async function startChange(
   live: LiveAccess,
   action: RunAction,
   change: Change,
   run: RunRecord["run"],
-  judge: JudgeStart | null,
+  { judge, standing }: StartTerms,
 ): Promise<Outcome> {
   const ref = refOf(action);
   const described = await live.describe(ref);
@@ -55,7 +64,7 @@ export async function startChange(
     kind: change.kind,
     epoch: change.epoch,
     to: change.to,
-    policy: policyUnderOverrides(change.policy, run.overrides),
+    policy: policyAtStart(change, standing(change.namespace), run.overrides),
     correlationId: correlationIdOf(run.id, change.namespace),
     requestedBy: run.requestedBy,
     refuseEmpty: false,

@@ -13,7 +13,7 @@ import type { PlanBook } from "./plan-book.ts";
 import type { CoordinatorStore, RunRow } from "./store.ts";
 import { findHold, type FindHold } from "./hold-operation.ts";
 import { COUNT_AGE_MAX_MS, judgeDescribed } from "./judge-start.ts";
-import type { JudgeStart } from "./settle-action.ts";
+import type { JudgeStart, StartTerms } from "./settle-action.ts";
 import type { RunBook } from "./run-book.ts";
 
 /**
@@ -64,7 +64,7 @@ export class RunSteps {
           before,
           await advanceRun(before, plan, live(), now, {
             findHold: this.#findHold(before, now),
-            judge: this.#judge(before, now),
+            ...this.#terms(before, now),
           }),
         );
       else
@@ -116,19 +116,26 @@ export class RunSteps {
 
   /**
    * A run is judged before it is accepted. What starts later, after a window or what it depends on,
-   * is judged again by the counts of its own moment, against those that were agreed to then.
+   * is judged again by the counts of its own moment, against those that were agreed to then. Limits
+   * are those of its own moment in any case.
    */
-  #judge({ run, shown }: RunRecord, now: number): JudgeStart | null {
-    if (Math.abs(now - run.startedAt) <= COUNT_AGE_MAX_MS) return null;
+  #terms({ run, shown }: RunRecord, now: number): StartTerms {
     const { plans, live } = this.#parts;
-    let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
-    return async (change, described) => {
-      specs ??= new Map(plans.readGuarded(run.fingerprint)?.map((spec) => [spec.name, spec]));
-      const spec = specs.get(change.namespace);
+    let read: ReadonlyMap<string, NamespaceSpec> | null = null;
+    const specs = (): ReadonlyMap<string, NamespaceSpec> => {
+      read ??= new Map(plans.readGuarded(run.fingerprint)?.map((spec) => [spec.name, spec]));
+      return read;
+    };
+    const judge: JudgeStart = async (change, described) => {
+      const spec = specs().get(change.namespace);
       if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
       // The clock's guards are the hold's, which knows what was merged since: they have passed.
       const overrides: readonly Guard[] = [...run.overrides, "window", "suspend"];
       return judgeDescribed(change, described, live(), { spec, overrides, shown, now });
+    };
+    return {
+      judge: Math.abs(now - run.startedAt) <= COUNT_AGE_MAX_MS ? null : judge,
+      standing: (namespace) => specs().get(namespace)?.policy ?? null,
     };
   }
 

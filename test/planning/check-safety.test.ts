@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { Guard } from "../../src/model/plan.ts";
 import { success } from "../../src/model/result.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
-import { policyUnderOverrides, standingBlocks } from "../../src/planning/check-safety.ts";
+import { standingBlocks } from "../../src/planning/check-safety.ts";
+import { policyAtStart } from "../../src/planning/operation-policy.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { planOf } from "../support/check-plan.ts";
 import {
@@ -256,9 +257,10 @@ describe("overrides", () => {
   it("of missingKey let such rows through the engine too", async () => {
     const wanted = desired(spec("orders"));
     const plan = await planOf(wanted, [world("orders", { rows: rowsOf(10) })]);
-    const policy = plan.changes[0]?.policy;
-    expect(policy?.allowMissingKey).toBe(false);
-    expect(policy && policyUnderOverrides(policy, ["missingKey"]).allowMissingKey).toBe(true);
-    expect(policy && policyUnderOverrides(policy, ["skew"]).allowMissingKey).toBe(false);
+    const [change] = plan.changes;
+    expect(change?.policy.allowMissingKey).toBe(false);
+    const standing = wanted.namespaces[0]?.policy ?? null;
+    expect(change && policyAtStart(change, standing, ["missingKey"]).allowMissingKey).toBe(true);
+    expect(change && policyAtStart(change, standing, ["skew"]).allowMissingKey).toBe(false);
   });
 });

@@ -115,3 +115,34 @@ it("follows the default branch: reviewed is applied, unchanged costs one request
   expect(healed.drifts.filter(({ kind }) => kind === "manifests")).toEqual([]);
   expect(healed.conditions.map(({ type }) => type)).toEqual(["Ready", "Ready"]);
 });
+
+/** One namespace with this policy, as YAML. */
+function manifest(name: string, count: number, policy: string): string {
+  return (
+    `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: ${name} }\n` +
+    `spec: { object: ORDERS, strategy: hash, shardKey: id, count: ${count}, policy: { ${policy} } }\n`
+  );
+}
+
+it("holds what is started by what was merged since its plan was made", async () => {
+  const text = manifest("rg2-late", 2, "maxSkew: 100");
+  github.pushMain({ [PATH]: text });
+  await reconcileNow();
+  const plan = await planFor(specsOf(text));
+  for (const [policy, detail] of [
+    ["maxSkew: 100, suspend: true", "policy.suspend is true"],
+    ["maxSkew: 100, budget: { rows: 1 }", "policy.budget.rows is 1"],
+    ["maxSkew: 100, windows: [{ start: '0 0 30 1 *', duration: 1m }]", "outside policy.windows"],
+  ] as const) {
+    github.pushMain({ [PATH]: manifest("rg2-late", 2, policy) });
+    await reconcileNow();
+    const answer = await ask<{ detail: string }>("POST", `/v1/plans/${plan.fingerprint}/apply`);
+    expect(answer).toMatchObject({ status: 409, body: { kind: "blocked" } });
+    expect(answer.body.detail).toContain(detail);
+  }
+  github.pushMain({ [PATH]: text });
+  await reconcileNow();
+  const { status, body } = await ask<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`);
+  expect(status).toBe(202);
+  expect(await endOf(body.id)).toMatchObject({ state: "succeeded" });
+});

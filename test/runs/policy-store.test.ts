@@ -110,6 +110,7 @@ describe("the specs that guards judge a stored plan by", () => {
       transactionSync: <Value>(write: () => Value): Value => write(),
     } as unknown as DurableObjectStorage;
     const book = new PlanBook({
+      followed: () => null,
       storage,
       store: new CoordinatorStore(sql),
       policies,

@@ -9,22 +9,43 @@ import type { Run } from "../../src/model/api.ts";
 import { figuresOf } from "../../src/model/count-moved.ts";
 import type { Pause } from "../../src/model/drift.ts";
 import { createMemoryAccess, type MemoryAccess } from "../support/live/memory.ts";
-import { PlanBook } from "../../src/runs/plan-book.ts";
+import {
+  DEFAULT_OPERATION_POLICY,
+  type OperationPolicy,
+  type StartOperation,
+} from "../../src/model/operation.ts";
+import type { Change } from "../../src/model/plan.ts";
+import type { PolicyChange } from "../../src/model/policy.ts";
+import { DEFAULT_POLICY, type Policy } from "../../src/model/spec.ts";
+import { policyAtStart } from "../../src/planning/operation-policy.ts";
+import { type Followed, PlanBook } from "../../src/runs/plan-book.ts";
 import { PolicyStore } from "../../src/runs/policy-store.ts";
 import { RunBook } from "../../src/runs/run-book.ts";
 import { RunSteps } from "../../src/runs/step-runs.ts";
 import { CoordinatorStore, encodeJson } from "../../src/runs/store.ts";
 import { planOf, shardChange, unshardedNamespace } from "../support/apply-plans.ts";
-import { spec } from "../support/state.ts";
+import { hashOf, spec } from "../support/state.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 
 const NOON = Date.UTC(2026, 2, 2, 12);
 const YEAR_MS = 365 * 24 * 3_600_000;
 const NAMES = ["a", "b"];
-const specsOf = (budgetRows: number) =>
+const specsOf = (policy: Partial<Policy>) =>
   NAMES.map((name) =>
-    spec(name, { count: 2, shardKey: "id", policy: { budgetRows, maxSkew: 100 } }),
+    spec(name, { count: 2, shardKey: "id", policy: { maxSkew: 100, ...policy } }),
   );
+/** The specs as they are merged, with another policy than that of the plan. */
+const mergedAs = (policy: Partial<Policy>): Followed => {
+  const [declared = null] = specsOf(policy);
+  return { declared, guarding: declared?.policy ?? null, readAt: null };
+};
+
+interface PlanParts extends Partial<Change> {
+  /** Of the plan's specs. */
+  readonly limits: Partial<Policy>;
+  readonly policies: readonly PolicyChange[];
+}
+
 const ID = "run-1";
 
 class Bench {
@@ -36,12 +57,18 @@ class Bench {
   /** Called before each answer to a run's step. */
   onAsked: () => void = () => undefined;
   paused: Pause | null = null;
+  /** What is merged of every namespace. */
+  followed: Followed | null = null;
+  /** Requests that have started something. */
+  readonly requests: StartOperation[] = [];
+  readonly policies: PolicyStore;
   readonly #store: CoordinatorStore;
   readonly book: RunBook;
   readonly steps: RunSteps;
 
   /** @param isHeal true for a run whose counts nobody was shown. */
-  constructor(budgetRows = 100, isHeal = false) {
+  constructor(budgetRows = 100, isHeal = false, changes: Partial<PlanParts> = {}) {
+    const { limits = {}, policies, ...changed } = changes;
     const sql = openNodeSql();
     const storage = {
       sql,
@@ -49,10 +76,12 @@ class Bench {
     } as unknown as DurableObjectStorage;
     const store = new CoordinatorStore(sql);
     this.#store = store;
+    this.policies = new PolicyStore(sql);
     const plans = new PlanBook({
       storage,
       store,
-      policies: new PolicyStore(sql),
+      policies: this.policies,
+      followed: () => this.followed,
       floors: () => ({}),
       keptPlans: () => [],
       declared: () => [],
@@ -65,6 +94,10 @@ class Bench {
       plans,
       live: () => ({
         ...this.live,
+        start: (ref, request) => {
+          this.requests.push(request);
+          return this.live.start(ref, request);
+        },
         operation: async (ref, id) => {
           const status = await this.live.operation(ref, id);
           this.onAsked();
@@ -74,11 +107,14 @@ class Bench {
       pause: () => this.paused,
       declared: () => null,
     });
-    const plan = planOf(NAMES.map((name) => shardChange(name)));
+    const plan = {
+      ...planOf(NAMES.map((name) => ({ ...shardChange(name), ...changed }))),
+      ...(policies ? { policies } : {}),
+    };
     const desired = encodeJson({
       environment: plan.environment,
       commit: null,
-      namespaces: specsOf(budgetRows),
+      namespaces: specsOf({ budgetRows, ...limits }),
     });
     plans.put(
       {
@@ -234,6 +270,106 @@ describe("a change that starts later than its run was accepted", () => {
 
   it("starts while its guards hold", async () => {
     expect((await waitAndGrow(90, 2)).states()).toEqual(["running", "running"]);
+  });
+});
+
+describe("the limits of an operation", () => {
+  const planned: OperationPolicy = {
+    ...DEFAULT_OPERATION_POLICY,
+    allowMissingKey: true,
+    rowsPerSecondMax: 5_000,
+    retainHours: 24,
+  };
+  const limits = {
+    onMissingKey: "allow",
+    rowsPerSecondMax: 5_000,
+    retainHours: 24,
+  } as const;
+
+  async function startedUnder(
+    prepare: (bench: Bench) => void,
+    changes: Partial<PlanParts> = {},
+  ): Promise<OperationPolicy | undefined> {
+    const bench = new Bench(100, false, { policy: planned, limits, ...changes });
+    prepare(bench);
+    for (let steps = 0; steps < 5; steps++) await bench.step();
+    return bench.requests.find(({ correlationId }) => correlationId.endsWith(":a"))?.policy;
+  }
+
+  const { source } = shardChange("a");
+  const tighter = { onMissingKey: "reject", rowsPerSecondMax: 100, retainHours: 48 } as const;
+  const strict = { ...DEFAULT_POLICY, ...tighter };
+  const asTight = { allowMissingKey: false, rowsPerSecondMax: 100, retainHours: 48 };
+
+  it("are those of its plan while nothing else holds", async () => {
+    expect(await startedUnder(() => undefined)).toEqual(planned);
+  });
+
+  it("are the stricter ones that were merged since", async () => {
+    const policy = await startedUnder((bench) => (bench.followed = mergedAs(tighter)));
+    expect(policy).toMatchObject(asTight);
+  });
+
+  it("are the stricter ones that were applied since", async () => {
+    const policy = await startedUnder((bench) => {
+      const fields = Object.entries(tighter).map(([field, to]) => ({ field, to }));
+      const change = { namespace: "a", revision: 0, isNew: true, fields, source };
+      bench.policies.apply("test", [change as unknown as PolicyChange]);
+    });
+    expect(policy).toMatchObject(asTight);
+  });
+
+  it("are not loosened by what was merged since", async () => {
+    const loose = { onMissingKey: "allow", rowsPerSecondMax: null, retainHours: 0 } as const;
+    const policy = await startedUnder((bench) => (bench.followed = mergedAs(loose)));
+    expect(policy).toEqual(planned);
+  });
+
+  it("are those of before where its own plan loosens them", async () => {
+    const fields = [
+      { field: "onMissingKey", from: "reject", to: "allow", loosens: true },
+      { field: "rowsPerSecondMax", from: 100, to: 5_000, loosens: true },
+      { field: "retainHours", from: 48, to: 24, loosens: true },
+    ] as const;
+    const policies = [{ namespace: "a", revision: 0, isNew: false, fields, source }];
+    expect(await startedUnder(() => undefined, { policies })).toMatchObject(asTight);
+  });
+
+  it("let rows without the key through where the key stays", async () => {
+    const to = hashOf("a", 2);
+    const changed = { kind: "rekey", from: { ...to, generation: 7 }, to, epoch: 1 } as const;
+    expect(policyAtStart({ ...changed, policy: planned }, strict, [])).toMatchObject({
+      allowMissingKey: true,
+      retainHours: 48,
+    });
+    const rekeyed = { ...changed, from: { ...to, shardKey: "other" } };
+    expect(policyAtStart({ ...rekeyed, policy: planned }, strict, [])).toMatchObject({
+      allowMissingKey: false,
+    });
+  });
+});
+
+describe("a change that is suspended before its turn", () => {
+  it("waits, and goes on when it is let", async () => {
+    const bench = new Bench();
+    bench.followed = mergedAs({ suspend: true });
+    for (let steps = 0; steps < 5; steps++) await bench.step();
+    expect(bench.requests).toEqual([]);
+    expect(bench.run().actions).toMatchObject([
+      { state: "pending", error: "Waits: policy.suspend is true" },
+      { state: "pending" },
+    ]);
+    bench.followed = mergedAs({});
+    for (let steps = 0; steps < 5; steps++) await bench.step();
+    expect(bench.states()).toEqual(["running", "running"]);
+  });
+
+  it("does not stop what is running", async () => {
+    const bench = new Bench();
+    await bench.begin();
+    bench.followed = mergedAs({ suspend: true });
+    await bench.step();
+    expect(bench.run().actions.map(({ operation }) => operation?.paused)).toEqual([null, null]);
   });
 });
 

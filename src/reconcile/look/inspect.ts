@@ -14,7 +14,6 @@ import type { LiveReader } from "../../live/port.ts";
 import { type Layout, shardNames } from "../../model/layout/layout.ts";
 import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
 import { swapGeneration } from "../../model/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
 import type { Change, Plan } from "../../model/plan.ts";
 import { success } from "../../model/result.ts";
 import type { NamespaceSpec } from "../../model/spec.ts";
@@ -24,6 +23,7 @@ import {
   decideUnder,
   type NamespaceDecision,
 } from "../../planning/decide-namespace.ts";
+import { operationPolicy } from "../../planning/operation-policy.ts";
 import { type NamespaceOutcome, planNamespace } from "../../planning/plan-namespace.ts";
 import { declaresUnapplied, type ChangeCause, type NamespaceState } from "../namespace-state.ts";
 
@@ -165,13 +165,7 @@ function relocateChange(
     staysBehind: live.undeclaredTables.toSorted(),
     estimate: null,
     countedAt: live.countedAt,
-    policy: {
-      ...DEFAULT_OPERATION_POLICY,
-      // The key stays, so rows without one have an owner already.
-      allowMissingKey: true,
-      rowsPerSecondMax: spec.policy.rowsPerSecondMax,
-      retainHours: spec.policy.retainHours,
-    },
+    policy: operationPolicy(spec.policy, { kind: "rekey", from: live.layout, to }),
     dependsOn: spec.dependsOn,
     source: spec.source,
   };

@@ -92,6 +92,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     floors,
     keptPlans: () => reviewsStore.keptPlans(),
     declared: (environment) => reconciliation.declaredRefs(environment),
+    followed: (environment, namespace) => reconciliation.followed(environment, namespace),
     onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
   });
   const reviews = new PullReviews({
