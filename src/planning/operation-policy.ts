@@ -36,7 +36,7 @@ export function policyAtStart(
   const now = standing === null ? policy : operationPolicy(standing, change);
   return {
     ...policy,
-    // Who overrides `missingKey` lets rows without the key through.
+    // An override of `missingKey` lets rows without the key through.
     allowMissingKey:
       overrides.includes("missingKey") || (policy.allowMissingKey && now.allowMissingKey),
     rowsPerSecondMax: leastOf(policy.rowsPerSecondMax, now.rowsPerSecondMax),

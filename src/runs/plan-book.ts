@@ -9,12 +9,19 @@ import type { NamespaceRef } from "../model/live.ts";
 import { isEmptyPlan, type Plan } from "../model/plan.ts";
 import {
   guardPolicy,
+  policyAfter,
   policyBefore,
   type PolicyChange,
   type PolicyFloors,
+  samePolicy,
   stricterPolicy,
 } from "../model/policy.ts";
-import type { DesiredState, NamespaceSpec, Policy } from "../model/spec.ts";
+import {
+  DEFAULT_POLICY,
+  type DesiredState,
+  type NamespaceSpec,
+  type Policy,
+} from "../model/spec.ts";
 import type { AppliedRow, PolicyStore } from "./policy-store.ts";
 import { renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
@@ -37,7 +44,7 @@ export interface Followed {
   readonly declared: NamespaceSpec | null;
   /** The policy that guards judge by: declared or applied, the stricter value of each field. */
   readonly guarding: Policy | null;
-  /** When manifests were last read, in milliseconds since the Unix epoch; null when they never were. */
+  /** When manifests were last read, in milliseconds since the Unix epoch; null for never. */
   readonly readAt: number | null;
 }
 
@@ -146,10 +153,27 @@ export class PlanBook implements PlanCalls {
     });
   }
 
-  /** Applies the policies of a run that has succeeded: what was reviewed with its changes. */
-  applyPolicies({ fingerprint, environment }: Run): PolicyChange[] {
+  /**
+   * Applies the policies of a run that has succeeded: what was reviewed with its changes, but for
+   * what a merge has taken back while it ran.
+   */
+  applyPolicies({ fingerprint, environment, startedAt }: Run): PolicyChange[] {
     const { policies } = this.#parts;
-    return policies.apply(environment, this.read(fingerprint)?.policies ?? []);
+    const standing = (this.read(fingerprint)?.policies ?? []).filter(
+      (change) => !this.#isTakenBack(environment, change, startedAt),
+    );
+    return policies.apply(environment, standing);
+  }
+
+  /** True when manifests that were read since say otherwise: older ones may precede the plan. */
+  #isTakenBack(environment: string, change: PolicyChange, since: number): boolean {
+    const { policies, followed } = this.#parts;
+    const merged = followed(environment, change.namespace);
+    if (merged === null || merged.readAt === null || merged.readAt <= since) return false;
+    const before = policies.read(environment, change.namespace)?.policy ?? DEFAULT_POLICY;
+    return (
+      merged.declared === null || !samePolicy(merged.declared.policy, policyAfter(change, before))
+    );
   }
 
   policies(environment: string): PolicyStanding {

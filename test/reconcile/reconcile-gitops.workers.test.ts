@@ -146,3 +146,19 @@ it("holds what is started by what was merged since its plan was made", async () 
   expect(status).toBe(202);
   expect(await endOf(body.id)).toMatchObject({ state: "succeeded" });
 });
+
+it("applies no policy at the end of a run that a merge has taken back meanwhile", async () => {
+  const loose = manifest("rg2-late", 3, "maxSkew: 100, retainHours: 1");
+  github.pushMain({ [PATH]: loose });
+  const plan = await planFor(specsOf(loose));
+  expect(plan.policies).toMatchObject([{ fields: [{ field: "retainHours", to: 1 }] }]);
+  await controlsOf("rg2-late").setPace(10_000);
+  const { body } = await ask<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`);
+  github.pushMain({ [PATH]: manifest("rg2-late", 3, "maxSkew: 100") });
+  await reconcileNow();
+  await controlsOf("rg2-late").setPace(1);
+  expect(await endOf(body.id)).toMatchObject({ state: "succeeded" });
+  expect((await planFor(specsOf(loose))).policies).toMatchObject([
+    { fields: [{ field: "retainHours", from: 24, to: 1 }] },
+  ]);
+});

@@ -57,7 +57,7 @@ class Bench {
   /** Called before each answer to a run's step. */
   onAsked: () => void = () => undefined;
   paused: Pause | null = null;
-  /** What is merged of every namespace. */
+  /** Every namespace as it is merged. */
   followed: Followed | null = null;
   /** Requests that have started something. */
   readonly requests: StartOperation[] = [];

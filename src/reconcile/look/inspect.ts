@@ -57,7 +57,7 @@ export interface InspectContext {
   readonly spend: (calls: number) => void;
 }
 
-/** Facts that are known of a namespace: its last audit may ask for a change, and its policy may wait. */
+/** Facts about a namespace: its last audit may ask for a change, and its policy may wait. */
 export type Known = Pick<NamespaceState, "audit" | "held">;
 
 /** Reads the registry, and counts rows where a change needs it. */

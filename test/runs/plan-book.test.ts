@@ -1,0 +1,115 @@
+/** Stored plans: what a second one may change of them, and what their runs leave behind. */
+import { describe, expect, it } from "vitest";
+
+import type { Run } from "../../src/model/api.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import { comparePolicies } from "../../src/model/policy.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../../src/model/spec.ts";
+import { buildPlan } from "../../src/planning/build-plan.ts";
+import { type Followed, PlanBook } from "../../src/runs/plan-book.ts";
+import { appliedPolicies, PolicyStore } from "../../src/runs/policy-store.ts";
+import { createRun } from "../../src/runs/run-record.ts";
+import { CoordinatorStore, encodeJson, type StoredPlan } from "../../src/runs/store.ts";
+import { openNodeSql } from "../support/node-sql.ts";
+import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
+
+const NOON = Date.UTC(2026, 2, 2, 12);
+const ENVIRONMENT = "production";
+
+class Shelf {
+  /** Every namespace as it is merged. */
+  followed: Followed | null = null;
+  readonly policies: PolicyStore;
+  readonly book: PlanBook;
+
+  constructor() {
+    const sql = openNodeSql();
+    this.policies = new PolicyStore(sql);
+    this.book = new PlanBook({
+      storage: {
+        sql,
+        transactionSync: <Value>(write: () => Value): Value => write(),
+      } as unknown as DurableObjectStorage,
+      store: new CoordinatorStore(sql),
+      policies: this.policies,
+      floors: () => ({}),
+      keptPlans: () => [],
+      declared: () => [],
+      followed: () => this.followed,
+      onPlan: () => undefined,
+    });
+  }
+
+  /** The plan of `orders`, which grows from 8 to 12, with this policy. */
+  async plan(policy: Partial<Policy>, changes: Partial<NamespaceSpec> = {}): Promise<Plan> {
+    const state = desired({ ...spec("orders", { count: 12, policy }), ...changes });
+    const worlds = [world("orders", { rows: rowsOf(3000), layout: hashOf("orders", 8) })];
+    const applied = appliedPolicies(this.policies.list(ENVIRONMENT));
+    const plan = await buildPlan({ desired: state, live: liveState(state, worlds), applied });
+    this.book.putOwn(plan, state, "ada");
+    return plan;
+  }
+
+  runOf(plan: Plan): Run {
+    return createRun(plan, {
+      id: "run-1",
+      requestedBy: "ci",
+      overrides: [],
+      origin: null,
+      leaseToken: 1,
+      shown: null,
+      now: NOON,
+    }).run;
+  }
+
+  applied(): Policy | undefined {
+    return this.policies.read(ENVIRONMENT, "orders")?.policy;
+  }
+}
+
+describe("the policies of a run that has succeeded", () => {
+  const WIDE = { budgetRows: 9_000 };
+  const merged = (policy: Partial<Policy> | null, readAt: number | null): Followed => {
+    const declared = policy === null ? null : spec("orders", { count: 12, policy });
+    return { declared, guarding: declared?.policy ?? null, readAt };
+  };
+
+  async function after(followed: Followed | null): Promise<Policy> {
+    const shelf = new Shelf();
+    const plan = await shelf.plan(WIDE);
+    shelf.followed = followed;
+    shelf.book.applyPolicies(shelf.runOf(plan));
+    return shelf.applied() ?? DEFAULT_POLICY;
+  }
+
+  it("are applied where the manifests still declare them, and without a repository", async () => {
+    for (const followed of [null, merged(WIDE, NOON + 60_000)])
+      expect(await after(followed)).toMatchObject(WIDE);
+  });
+
+  it.each([
+    ["taken back", {}],
+    ["changed once more", { budgetRows: 50 }],
+    ["taken away with the manifest", null],
+  ])("are not applied once a later merge has %s", async (_, policy) => {
+    expect(await after(merged(policy, NOON + 1))).toEqual(DEFAULT_POLICY);
+  });
+
+  it("are applied while nothing that was merged since has been read", async () => {
+    // The job of a merge comes before the tick that reads it.
+    for (const readAt of [null, NOON - 60_000, NOON])
+      expect(await after(merged({}, readAt))).toMatchObject(WIDE);
+  });
+
+  it("of other namespaces are applied all the same", async () => {
+    const shelf = new Shelf();
+    const plan = await shelf.plan(WIDE);
+    const carts = comparePolicies([spec("carts", { policy: { maxSkew: 3 } })], new Map());
+    const both = { ...plan, policies: [...(plan.policies ?? []), ...carts], fingerprint: "b" };
+    shelf.book.putOwn(both, desired(), "ada");
+    shelf.followed = merged({ maxSkew: 3 }, NOON + 1);
+    shelf.book.applyPolicies(shelf.runOf(both));
+    expect(shelf.applied()).toBeUndefined();
+    expect(shelf.policies.read(ENVIRONMENT, "carts")?.policy).toMatchObject({ maxSkew: 3 });
+  });
+});
