@@ -257,7 +257,8 @@ export class PlanBook implements PlanCalls {
    * Somebody has applied the plan: what it was made from is the state that the environment is meant
    * to have.
    *
-   * @param only names of namespaces; the others stay as they were applied before. Null for all.
+   * @param only names of all namespaces that the caller holds for; the others stay as they were
+   * applied before. Null for all.
    */
   noteApplied(environment: string, fingerprint: string, only: readonly string[] | null): void {
     const { store } = this.#parts;
@@ -269,9 +270,8 @@ export class PlanBook implements PlanCalls {
     const before = this.newestApplied(environment, null);
     const known = before === null || before === "unchanged" ? [] : before.desired.namespaces;
     const own = desired.namespaces.filter(({ name }) => only.includes(name));
-    const others = known.filter(
-      ({ name, object }) => !own.some((one) => one.name === name && one.object === object),
-    );
+    // A name of its own that it declares no more is gone, and behind another binding it is one.
+    const others = known.filter(({ name }) => !only.includes(name));
     const namespaces = [...others, ...own].toSorted((left, right) =>
       compareText(left.name, right.name),
     );

@@ -35,8 +35,8 @@ export interface ApplyOrder {
    */
   readonly needsReview: boolean;
   /**
-   * The namespaces that its token holds for; absent for all. What others have applied before stays
-   * declared.
+   * The namespaces that its token holds for, of the plan and of all that the environment knows;
+   * absent for all. What others have applied before stays declared.
    */
   readonly holdsFor?: readonly string[];
 }

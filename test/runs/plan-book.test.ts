@@ -113,3 +113,65 @@ describe("the policies of a run that has succeeded", () => {
     expect(shelf.policies.read(ENVIRONMENT, "carts")?.policy).toMatchObject({ maxSkew: 3 });
   });
 });
+
+describe("the state that scoped applies leave declared, without a repository", () => {
+  const TAKEN = "f".repeat(64);
+
+  /** Applies the first whole, then the second as a token that holds for `only`. */
+  function applied(
+    first: readonly NamespaceSpec[],
+    second: readonly NamespaceSpec[],
+    only: readonly string[],
+  ): (readonly [string, string, number])[] {
+    const { book } = new Shelf();
+    const put = (specs: readonly NamespaceSpec[], fingerprint: string): void => {
+      const plan = { ...EMPTY, fingerprint };
+      book.putOwn(plan, desired(...specs), "ada");
+    };
+    put(first, "1");
+    put(second, TAKEN);
+    book.noteApplied(ENVIRONMENT, "1", null);
+    book.noteApplied(ENVIRONMENT, TAKEN, only);
+    const newest = book.newestApplied(ENVIRONMENT, null);
+    if (newest === null || newest === "unchanged") throw new Error("Nothing was applied");
+    return newest.desired.namespaces.map(({ name, object, count }) => [name, object, count]);
+  }
+  const EMPTY: Plan = {
+    version: 1,
+    environment: ENVIRONMENT,
+    commit: null,
+    changes: [],
+    inSync: [],
+    blocks: [],
+    notices: [],
+    fingerprint: "",
+  };
+  const a = spec("a", { count: 2 });
+  const b = spec("b", { count: 2 });
+
+  it("has its own as declared now, and the others as before", () => {
+    expect(applied([a, b], [spec("a", { count: 3 })], ["a"])).toEqual([
+      ["a", "ORDERS", 3],
+      ["b", "ORDERS", 2],
+    ]);
+  });
+
+  it("has no longer what its caller holds for and declares no more", () => {
+    expect(applied([a, b], [], ["a"])).toEqual([["b", "ORDERS", 2]]);
+    expect(applied([a, b], [b], ["a"])).toEqual([["b", "ORDERS", 2]]);
+  });
+
+  it("has each name once, also behind another binding", () => {
+    expect(applied([a, b], [{ ...a, object: "CARTS" }], ["a"])).toEqual([
+      ["a", "CARTS", 2],
+      ["b", "ORDERS", 2],
+    ]);
+  });
+
+  it("leaves what its caller does not hold for as it was, whatever it declares of it", () => {
+    expect(applied([a, b], [a, { ...b, count: 9 }, spec("c")], ["a"])).toEqual([
+      ["a", "ORDERS", 2],
+      ["b", "ORDERS", 2],
+    ]);
+  });
+});

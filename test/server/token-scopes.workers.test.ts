@@ -423,6 +423,40 @@ describe("a plan by a token for A", () => {
   });
 });
 
+describe("an apply, without a repository", () => {
+  it.each<[string, object]>([
+    ["names", { namespaces: ["gone1-a", "gone1-c"] }],
+    ["an environment and names", { environments: ["gone2"], namespaces: ["gone2-a", "gone2-c"] }],
+    ["a label", { labels: { team: "gone3-ac" } }],
+  ])(
+    "by %s takes away what it holds for and declares no more, and nothing else",
+    async (_, scope) => {
+      const environment = (/gone\d/.exec(JSON.stringify(scope)) ?? [""])[0];
+      const named = (name: string, team: string) =>
+        declared(`${environment}-${name}`, `${environment}-${team}`);
+      const [a, b, c] = [named("a", "ac"), named("b", "b"), named("c", "ac")] as const;
+      const first = await call<Plan>("POST", "/v1/plans", {
+        body: { desired: desired(environment, [a, b, c]) },
+      });
+      await followRun((await applyPlan(first.body)).id);
+      const reconcile = () =>
+        call<DriftReport>("POST", `/v1/reconcile?environment=${environment}&wait=20`);
+      await reconcile();
+      const entry = { name: "gone", ...scope };
+      const planned = await ask(entry, "POST", "/v1/plans", {
+        desired: desired(environment, [{ ...a, count: 3 }]),
+      });
+      const { fingerprint } = JSON.parse(planned.text) as Plan;
+      const applied = await ask(entry, "POST", `/v1/plans/${fingerprint}/apply`, {});
+      await followRun((JSON.parse(applied.text) as Run).id);
+      expect((await reconcile()).body.conditions.map(({ namespace }) => namespace)).toEqual([
+        `${environment}-a`,
+        `${environment}-b`,
+      ]);
+    },
+  );
+});
+
 describe("a run of A and B", () => {
   it("is shown with what the token holds for, and ended by none that holds for less", async () => {
     await controlsOf("mixed-a").setPace(10_000);

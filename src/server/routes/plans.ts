@@ -41,7 +41,8 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
       const request = await readBody<ApplyRequest>(context, applyRequestSchema, {});
       const { caller, coordinator, scope } = context.var;
       const fingerprint = context.req.param("fingerprint");
-      const holdsFor = await scope.requireChanges(fingerprint);
+      const held = await scope.requireChanges(fingerprint);
+      const holdsFor = held && [...held, ...(await knownTo(scope, coordinator, fingerprint))];
       const given = request.origin ?? null;
       const origin =
         caller.actions === null
@@ -62,6 +63,17 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
       return runAccepted(run);
     },
   );
+}
+
+/** Names of all namespaces of the plan's environment that the caller holds for. */
+async function knownTo(
+  scope: CallerScope,
+  { plans }: ApiContext["var"]["coordinator"],
+  fingerprint: string,
+): Promise<string[]> {
+  const environment = await plans.environmentOf(fingerprint);
+  const known = environment === null ? [] : await plans.listNamespaces(environment);
+  return (await scope.filter(known, environment)).map(({ name }) => name);
 }
 
 /**
