@@ -12,7 +12,7 @@ import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import { type DecideContext, isOpenIn, judgeAll, shows, type WholePlan } from "./judge-all.ts";
 import { applyMerged } from "./follow-policies.ts";
-import { describeDifference } from "./describe-difference.ts";
+import { describeDifference, faultsUnder } from "./describe-difference.ts";
 import { type Case, INTERNAL_ERROR, isNew, openCase } from "./judge.ts";
 import { countHeal, healedKind } from "./heal-attempts.ts";
 import { conditionOf, type NamespaceState, type PendingChange } from "./namespace-state.ts";
@@ -176,6 +176,7 @@ async function start(
           ? { run: run.id, shapeDigest: state.shapeDigest ?? "", pull: approval.pull }
           : null,
       differences: track(env, one, ports),
+      faults: faultsUnder(one),
     };
     const message = `Run ${run.id} applies ${pending.kind} (${formatQuantity(pending.rowsMoved, "row")})`;
     return {
@@ -198,6 +199,7 @@ function writeVerdicts(env: EnvironmentState, cases: readonly Case[], ports: Rec
     const next: NamespaceState = {
       ...state,
       differences,
+      faults: faultsUnder({ ...one, state }),
       // A change that somebody's run is about is a different one once that run has ended.
       dueAt: isWatching(differences) || held.reason === "InRun" ? 0 : state.dueAt,
       condition: conditionOf(state, ports.now(), held),

@@ -11,7 +11,7 @@ import {
   isNew,
   type Verdict,
 } from "./judge.ts";
-import { guardedSpec, RUN_FAILURES_MAX } from "./namespace-state.ts";
+import { guardedSpec, type NamespaceState, RUN_FAILURES_MAX } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
 /** The drift that people see while the change is not made; null when there is none to speak of. */
@@ -36,10 +36,22 @@ export function describeDifference(one: Case): FoundDrift | null {
   if (approval.kind === "unknown" || approval.kind === "leftUndone") return null;
   if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
   const isHealing = verdict.kind === "apply" || isHealedAgain;
-  // The audit has reported these already.
+  // The audit has reported these already: see `faultsUnder`.
   if (pending.cause === "misplaced") return null;
   const found = pending.cause === "skew" ? skewDrift(one) : specDrift(one);
   return { ...found, isHealing, remedy: remedyFor(one) };
+}
+
+/** The faults of the last look, with misplaced rows as their heal stands now. */
+export function faultsUnder(one: Case): NamespaceState["faults"] {
+  const { state, pending, verdict } = one;
+  if (pending.cause !== "misplaced") return state.faults;
+  const isHealing = verdict.kind === "apply" || isBetweenHeals(one);
+  return state.faults.map((fault) =>
+    fault.kind === "misplaced" && fault.state !== "watching"
+      ? { ...fault, state: isHealing ? "healing" : "open" }
+      : fault,
+  );
 }
 
 /** True for a drift that was healed before, and is again when the wait is over. */

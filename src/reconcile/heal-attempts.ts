@@ -3,8 +3,8 @@
  *
  * A heal may move every row, and its run may succeed each time while something keeps undoing it.
  * So an attempt counts from its start, whatever its run says, and is a success only once live has
- * stayed as declared for an hour. Each kind of drift has a count of its own. Merging another spec
- * forgets them all; a failed run is counted besides, in `FailedAttempts`.
+ * stayed as declared for an hour after its end. Each kind of drift has a count of its own. Merging
+ * another spec forgets them all; a failed run is counted besides, in `FailedAttempts`.
  *
  * | a look finds                         | the attempts of that kind                           |
  * |--------------------------------------|-----------------------------------------------------|
@@ -23,6 +23,8 @@ export interface HealAttempts {
   readonly relapsed: number;
   /** Start of the last one, in milliseconds since the Unix epoch. */
   readonly startedAt: number;
+  /** When it ended; null or absent while it runs, or when nobody here knows. */
+  readonly endedAt?: number | null;
   /** Since when live has been as declared; null while it is not, or nobody has looked. */
   readonly asDeclaredSince: number | null;
 }
@@ -33,7 +35,7 @@ export const LASTS_MS = 3_600_000;
 /** Relapses after which a person is told. */
 export const RELAPSES_MAX = 3;
 
-/** The second heal waits for so long after the start of the first; the wait doubles up to a day. */
+/** The second heal waits for so long after the end of the first; the wait doubles up to a day. */
 const WAIT_MS_FIRST = 10 * 60_000;
 const WAIT_MS_LONGEST = 24 * 3_600_000;
 
@@ -58,7 +60,38 @@ export function countHeal(
   const before = attemptsOf(heals, kind);
   const started = (before?.started ?? 0) + 1;
   const relapsed = Math.max(before?.relapsed ?? 0, started - 1);
-  return replace(heals, { kind, started, relapsed, startedAt: now, asDeclaredSince: null });
+  return replace(heals, {
+    kind,
+    started,
+    relapsed,
+    startedAt: now,
+    endedAt: null,
+    asDeclaredSince: null,
+  });
+}
+
+/** The attempts after the last start of that kind has ended, however. */
+export function endHeal(
+  heals: readonly HealAttempts[] | undefined,
+  kind: HealedKind,
+  now: number,
+): HealAttempts[] {
+  const before = attemptsOf(heals, kind);
+  return before === null ? [...(heals ?? [])] : replace(heals, { ...before, endedAt: now });
+}
+
+/** True when the audit has begun after the last heal of misplaced rows. */
+export function isAuditedSince(
+  heals: readonly HealAttempts[] | undefined,
+  audit: { readonly at: number },
+): boolean {
+  const last = attemptsOf(heals, "misplaced");
+  return last === null || audit.at >= lastMoment(last);
+}
+
+/** A heal of hours has lasted for nothing yet when it ends. */
+function lastMoment({ startedAt, endedAt }: HealAttempts): number {
+  return Math.max(startedAt, endedAt ?? startedAt);
 }
 
 /** The attempts without the last start of that kind: its run has not touched the namespace. */
@@ -100,10 +133,10 @@ export function noteHealSight(
 
 /** When it was last seen as declared; null when the drift is back. */
 function asDeclaredAt(
-  { kind, startedAt }: HealAttempts,
+  attempts: HealAttempts,
   { cause, isCounted, audit, now }: HealSight,
 ): number | null | "unknown" {
-  switch (kind) {
+  switch (attempts.kind) {
     case "spec":
       return cause === "declared" ? null : now;
     case "skew":
@@ -111,7 +144,7 @@ function asDeclaredAt(
       return cause === "declared" || !isCounted ? "unknown" : now;
     case "misplaced":
       // Only an audit knows, and only one that has begun after the heal.
-      if (audit === null || audit.at < startedAt) return "unknown";
+      if (audit === null || audit.at < lastMoment(attempts)) return "unknown";
       return audit.misplacedRows > 0 ? null : audit.at;
   }
 }
@@ -123,7 +156,7 @@ function asDeclaredAt(
 export function nextHealAt(attempts: HealAttempts | null, now: number): number | null {
   if (attempts === null || attempts.started < 1) return null;
   const waitMs = Math.min(WAIT_MS_LONGEST, WAIT_MS_FIRST * 2 ** Math.min(attempts.started - 1, 20));
-  const at = attempts.startedAt + waitMs;
+  const at = lastMoment(attempts) + waitMs;
   return at > now && at - now <= WAIT_MS_LONGEST ? at : null;
 }
 

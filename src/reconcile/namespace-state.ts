@@ -129,7 +129,10 @@ export interface NamespaceState extends NamespaceRef {
 }
 
 export interface AuditFinding {
+  /** When it began. */
   readonly at: number;
+  /** Of the layout whose rows it counted; absent in what was written before it was kept. */
+  readonly epoch?: number;
   readonly misplacedRows: number;
   /** `source → target` with the rows, a few of them. */
   readonly moves: readonly string[];

@@ -161,6 +161,32 @@ describe("a drift that comes back after each heal", () => {
     ]);
   });
 
+  it("is told once, also when an audit has found it", async () => {
+    const world = await settled();
+    const told = await runFor(world, 24 * 3, async () => {
+      world.now += 19 * MINUTE;
+      await writeAstray(world);
+    });
+    expect(starts(world).length).toBeGreaterThan(3);
+    expect(told).toEqual([expect.any(String)]);
+    expect(await world.drifts()).toMatchObject([
+      { kind: "misplaced", state: "healing" },
+      { kind: "stalled", state: "open" },
+    ]);
+    // A guard that keeps it from being healed leaves it to a person.
+    world.policies.floors = { budgetRows: 1 };
+    world.policies.set("orders", declared().policy);
+    for (let tick = 0; tick < 24 * 3; tick++) {
+      await world.tick();
+      world.now += 19 * MINUTE;
+      await writeAstray(world);
+    }
+    expect(world.condition("orders")).toMatchObject({ reason: "Blocked" });
+    expect((await world.drifts()).find(({ kind }) => kind === "misplaced")).toMatchObject({
+      state: "open",
+    });
+  });
+
   it("is healed as rarely when the heals fail as when they succeed", async () => {
     const world = await settled();
     await runFor(world, 180, async () => {
@@ -277,6 +303,103 @@ describe("the wait between heals", () => {
       await world.tick(65);
     }
     expect(await world.drifts()).toEqual([]);
+  });
+
+  it.each<[string, Undo, Parameters<typeof declared>[0]]>([
+    ["a changed layout", moveBack, {}],
+    ["uneven rows", growUnevenly, { policy: { maxSkew: 1.05 } }],
+  ])("counts from the end of a heal that takes for hours: %s", async (_, undo, changes) => {
+    let polls = 1000;
+    const world = new World({
+      live: [hashed("orders", 4, 400)],
+      specs: [declared(changes)],
+      pollsToComplete: () => polls,
+    });
+    await world.tick();
+    const toOthers: Undo = async (slow) => {
+      const described = await slow.live.describe(REF);
+      if (!described.ok || described.value.operation?.state === "running") return;
+      polls = 4;
+      await undo(slow);
+      polls = 1000;
+    };
+    await runFor(world, 900, toOthers);
+    const runs = world.startedRuns();
+    expect(runs.length).toBeGreaterThan(2);
+    for (const [index, { startedAt }] of runs.slice(1).entries()) {
+      const restedMs = startedAt - (runs[index]?.finishedAt ?? Infinity);
+      expect(restedMs).toBeGreaterThanOrEqual(10 * MINUTE * 2 ** index);
+    }
+    expect(await relapseDrifts(world)).toHaveLength(runs.length > RELAPSES_MAX ? 1 : 0);
+  });
+
+  describe("of misplaced rows", () => {
+    /** From now on no audit can be made. */
+    function endAudits(world: World): () => void {
+      const { distribute } = world.live;
+      const failure = { kind: "unreachable", message: "busy" } as const;
+      Object.assign(world.live, { distribute: () => Promise.resolve({ ok: false, failure }) });
+      return () => void Object.assign(world.live, { distribute });
+    }
+
+    it("ends no sooner than an audit has looked again", async () => {
+      const world = await settled();
+      await writeAstray(world);
+      let again = (): void => undefined;
+      for (let tick = 0; tick < 200; tick++) {
+        await world.tick();
+        if (starts(world).length === 1 && tick < 150) again = endAudits(world);
+        world.now += 9 * MINUTE;
+      }
+      expect(starts(world)).toHaveLength(1);
+      again();
+      await world.tick(3);
+      world.now += HOUR;
+      await world.tick(3);
+      expect(starts(world)).toHaveLength(1);
+    });
+
+    it("is not asked for by an audit of another layout", async () => {
+      const world = await settled();
+      await writeAstray(world);
+      world.paused = { by: "ada", reason: "look first", at: world.now };
+      for (let tick = 0; tick < 12; tick++) {
+        await world.tick();
+        world.now += 9 * MINUTE;
+      }
+      expect(await world.drifts()).toMatchObject([{ kind: "misplaced" }]);
+      // Somebody has every row copied, to the same number of members.
+      endAudits(world);
+      world.live.edit("orders", { epoch: 2, layout: { ...hashOf("orders", 4), generation: 1 } });
+      world.paused = null;
+      for (let tick = 0; tick < 12; tick++) {
+        await world.tick();
+        world.now += 9 * MINUTE;
+      }
+      expect(starts(world)).toEqual([]);
+    });
+
+    it("that has failed is judged by another audit, too", async () => {
+      const world = await settled();
+      await writeAstray(world);
+      world.live.failNext("orders", { kind: "mismatch", message: "1 of 9 chunks differ" });
+      while (starts(world).length === 0) {
+        await world.tick();
+        world.now += 9 * MINUTE;
+      }
+      const again = endAudits(world);
+      for (let tick = 0; tick < 30; tick++) {
+        await world.tick();
+        world.now += 9 * MINUTE;
+      }
+      expect(starts(world)).toHaveLength(1);
+      again();
+      for (let tick = 0; tick < 12; tick++) {
+        await world.tick();
+        world.now += 9 * MINUTE;
+      }
+      expect(starts(world)).toHaveLength(2);
+    });
   });
 
   it("is not counted by a heal whose turn never came", async () => {

@@ -52,7 +52,7 @@ export async function auditNamespace(
   const placed = await findMisplaced(ref, state, context);
   if (placed === null) return null;
   const { orphans, orphanCursor } = await findOrphans(ref, state, context);
-  return { at: context.now, ...placed, orphans, orphanCursor };
+  return { at: context.now, epoch: state.epoch, ...placed, orphans, orphanCursor };
 }
 
 async function findMisplaced(

@@ -25,6 +25,7 @@ import {
 } from "../../planning/decide-namespace.ts";
 import { operationPolicy } from "../../planning/operation-policy.ts";
 import { type NamespaceOutcome, planNamespace } from "../../planning/plan-namespace.ts";
+import { isAuditedSince } from "../heal-attempts.ts";
 import { declaresUnapplied, type ChangeCause, type NamespaceState } from "../namespace-state.ts";
 
 export type Inspection =
@@ -58,7 +59,7 @@ export interface InspectContext {
 }
 
 /** Facts about a namespace: its last audit may ask for a change, and its policy may wait. */
-export type Known = Pick<NamespaceState, "audit" | "held">;
+export type Known = Pick<NamespaceState, "audit" | "held" | "heals">;
 
 /** Reads the registry, and counts rows where a change needs it. */
 export async function inspectNamespace(
@@ -83,7 +84,6 @@ export async function planFrom(
   context: InspectContext,
 ): Promise<Extract<Inspection, { kind: "planned" }>> {
   const { live, spend } = context;
-  const { audit } = known;
   const namespace = success(state);
   const decided = await decideNow(spec, state, known, context);
   const decision = decided.kind === "decided" ? decided.decision : null;
@@ -102,10 +102,8 @@ export async function planFrom(
       wanted: { cause: decision?.cause ?? "skew", change: outcome.change },
     };
   }
-  const relocation =
-    outcome.kind === "inSync" && audit && audit.misplacedRows > 0
-      ? relocateChange(spec, state, audit.misplacedRows)
-      : null;
+  const misplacedRows = outcome.kind === "inSync" ? misplacedNow(known, state) : 0;
+  const relocation = misplacedRows > 0 ? relocateChange(spec, state, misplacedRows) : null;
   return {
     kind: "planned",
     live: state,
@@ -130,6 +128,12 @@ async function decideNow(
     if (decided.frozen?.kind === "rebalance") return decided;
   }
   return first;
+}
+
+/** By an audit of this very layout, which no heal has come after. */
+export function misplacedNow({ audit, heals }: Known, { epoch }: LiveNamespace): number {
+  if (audit === null || audit.epoch !== epoch || !isAuditedSince(heals, audit)) return 0;
+  return audit.misplacedRows;
 }
 
 /** The change, or null for a layout whose owners do not follow from keys. */

@@ -21,7 +21,7 @@ import {
 } from "../namespace-state.ts";
 import { AUDIT_MS_MAX, auditIntervalMs, checkIntervalMs, nextTurn } from "../schedule.ts";
 import type { FoundDrift } from "../track-drifts.ts";
-import { attemptsOf, noteHealSight } from "../heal-attempts.ts";
+import { attemptsOf, isAuditedSince, noteHealSight } from "../heal-attempts.ts";
 import { auditNamespace } from "./audit.ts";
 import {
   auditFaults,
@@ -172,9 +172,9 @@ async function planSpec(
   const common = [
     ...memberFaults(live),
     ...relapseFaults(state),
-    ...auditFaults(state.audit, selfHeal === "apply").filter(
-      ({ kind }) => kind === "orphan" || !isSilenced,
-    ),
+    ...auditFaults(state.audit, selfHeal === "apply")
+      .filter(({ kind }) => kind === "orphan" || !isSilenced)
+      .map((fault) => ({ ...fault, isHealing: isUnjudged(fault, state) })),
   ];
   switch (outcome.kind) {
     case "blocked": {
@@ -224,6 +224,11 @@ async function planSpec(
       );
     }
   }
+}
+
+/** True of misplaced rows that were healed since their audit: the next one says what is left. */
+function isUnjudged({ kind }: FoundDrift, { audit, heals }: NamespaceState): boolean {
+  return kind === "misplaced" && audit !== null && !isAuditedSince(heals, audit);
 }
 
 function isEvenAsDeclared(

@@ -29,7 +29,7 @@ import {
   type NamespaceState,
   RUN_FAILURES_MAX,
 } from "../namespace-state.ts";
-import { uncountHeal } from "../heal-attempts.ts";
+import { endHeal, uncountHeal } from "../heal-attempts.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import { retryDelayMs } from "../schedule.ts";
 import type { FoundDrift } from "../track-drifts.ts";
@@ -204,7 +204,7 @@ function settleRun(
   if (run && (action?.state === "pending" || action?.state === "running")) return state;
   const ended: NamespaceState = {
     ...state,
-    ...uncountUntouched(state, action),
+    ...settleHeal(state, action, ports.now()),
     run: null,
     approval: isLeftBy(run, action, live) ? state.approval : null,
   };
@@ -218,15 +218,23 @@ function settleRun(
   };
 }
 
-/** A heal whose turn never came, as when its window closed or its dependency failed, was none. */
-function uncountUntouched(
-  { heals, healing }: NamespaceState,
+/**
+ * A heal whose turn never came, as when its window closed or its dependency failed, was none. One
+ * of misplaced rows is judged by an audit of now.
+ */
+function settleHeal(
+  { heals, healing, auditDueAt }: NamespaceState,
   action: RunAction | undefined,
+  now: number,
 ): Partial<NamespaceState> {
+  if (!healing) return { healing: null };
   const isUntouched = action?.state === "notExecuted" && action.operation === null;
-  return healing && isUntouched
-    ? { heals: uncountHeal(heals, healing), healing: null }
-    : { healing: null };
+  if (isUntouched) return { heals: uncountHeal(heals, healing), healing: null };
+  return {
+    heals: endHeal(heals, healing, now),
+    healing: null,
+    auditDueAt: healing === "misplaced" ? 0 : auditDueAt,
+  };
 }
 
 /**
