@@ -17,7 +17,8 @@ import { appliedPolicies } from "./policy-store.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { areWindowsOpen } from "./windows.ts";
 
-const UNREAD_NAMED_MAX = 20;
+/** Namespaces that a refusal names. */
+const NAMED_MAX = 20;
 /** Plans travel to the coordinator in one call, which carries 32 MiB with its desired state. */
 const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 
@@ -66,7 +67,8 @@ export async function lookAtPlan(
  * @param remembers false for what is only proposed: no namespace becomes a known one of the
  * environment by it. Otherwise those do that are or were sharded: a typing mistake is none.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
- * a declared namespace could not be read: there is no plan then, and nothing is stored.
+ * a declared namespace could not be read: there is no plan then, and nothing is stored. `conflict`,
+ * too, for a second plan of the same fingerprint and commit with other labels or files.
  */
 export async function makePlan(
   parts: PlanParts,
@@ -131,8 +133,22 @@ async function store(
     body,
     desired: encodeJson(desired),
   };
-  await plans.put(stored, remembers ? seen : [], caller?.name ?? "shardctl");
+  const isOwn = caller === undefined;
+  const refs = remembers ? seen : [];
+  const others = await plans.put(stored, refs, caller?.name ?? "shardctl", isOwn);
+  if (others.length > 0) throw otherTexts(plan, others);
   return body;
+}
+
+/** Says nothing of the other labels: nobody is to read them. */
+function otherTexts({ fingerprint, commit }: Plan, names: readonly string[]): RefusedRequest {
+  const named = names.slice(0, NAMED_MAX).map((name) => `'${name}'`);
+  const more = names.length - named.length;
+  const listed = [...named, ...(more > 0 ? [`${formatCount(more)} more`] : [])].join(", ");
+  return new RefusedRequest(
+    "conflict",
+    `Nothing was stored: plan ${fingerprint} of commit ${commit ?? ""} is stored already, with other labels or files of ${listed}. One commit has one text: plan from a clean checkout of it, or from another commit.`,
+  );
 }
 
 function isGap({ guard }: Block): boolean {
@@ -144,7 +160,7 @@ function refuseGaps({ blocks, environment }: Plan): void {
   const unread = blocks.filter(isGap);
   if (unread.length === 0) return;
   const named = unread
-    .slice(0, UNREAD_NAMED_MAX)
+    .slice(0, NAMED_MAX)
     .map(({ namespace, message }) => `'${namespace ?? ""}' ${message}`);
   const more = unread.length - named.length;
   throw new RefusedRequest(

@@ -23,7 +23,7 @@ import {
   type Policy,
 } from "../model/spec.ts";
 import type { AppliedRow, PolicyStore } from "./policy-store.ts";
-import { renewPlan } from "./renew-plan.ts";
+import { findOtherTexts, renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
 /** The desired state that a workflow or a person applied last. */
@@ -62,8 +62,16 @@ export interface PlanCalls {
    * @param seen what the plan has read: the environment remembers what is or was sharded, and
    * forgets the rest.
    * @param actor who asked for the plan, for the history.
+   * @param isOwn true for a plan that the Worker has made for itself, of what it has read itself.
+   * @returns the namespaces for which nothing was stored: the plan is stored already, of the same
+   * commit and with other labels or files of these.
    */
-  put(stored: StoredPlan, seen: readonly SeenNamespace[], actor: string): void;
+  put(
+    stored: StoredPlan,
+    seen: readonly SeenNamespace[],
+    actor: string,
+    isOwn?: boolean,
+  ): readonly string[];
   /** The plan as UTF-8 JSON; null when it is not stored, or no longer. */
   readBody(fingerprint: string): Uint8Array | null;
   /** The desired state under a stored plan, as UTF-8 JSON. */
@@ -195,12 +203,19 @@ export class PlanBook implements PlanCalls {
     );
   }
 
-  put(stored: StoredPlan, seen: readonly SeenNamespace[], actor: string): void {
+  put(
+    stored: StoredPlan,
+    seen: readonly SeenNamespace[],
+    actor: string,
+    isOwn = false,
+  ): readonly string[] {
     const { storage, store, keptPlans, onPlan } = this.#parts;
     const now = Date.now();
-    storage.transactionSync(() => {
+    return storage.transactionSync(() => {
       const known = this.read(stored.fingerprint);
       const plan = decodeJson(stored.body) as Plan;
+      const others = known === null || isOwn ? [] : this.#findOtherTexts(known, stored);
+      if (others.length > 0) return others;
       // The same plan made again is no news.
       if (known === null) onPlan(plan, actor, now);
       const figures = figuresOf(plan.changes);
@@ -215,7 +230,15 @@ export class PlanBook implements PlanCalls {
         stored.environment,
         seen.filter((ref) => !ref.wasSharded),
       );
+      return [];
     });
+  }
+
+  #findOtherTexts(known: Plan, { fingerprint, desired }: StoredPlan): readonly string[] {
+    const before = isEmptyPlan(known) ? null : this.readDesired(fingerprint);
+    return before === null
+      ? []
+      : findOtherTexts(known, before, decodeJson(desired) as DesiredState);
   }
 
   /** Of an empty plan nothing can be started: it is only what was compared last. */
@@ -237,6 +260,7 @@ export class PlanBook implements PlanCalls {
       { fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) },
       [],
       actor,
+      true,
     );
   }
 

@@ -8,8 +8,13 @@
  * | changes                                            | as they were, with the newest counts    |
  * | blocks of what it changes, and of the whole        | the newest: the fingerprint has those that are no matter of the moment |
  * | blocks of what it leaves alone                     | those that are left                     |
+ *
+ * One commit has one text: with other labels or files of what it changes, a second plan of the same
+ * commit is not the same, though labels and files are in no fingerprint.
  */
+import { canonicalJson } from "../model/canonical.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { sortBlocks } from "../planning/check-safety.ts";
 
 /** @param again has the fingerprint of `stored`. */
@@ -37,4 +42,27 @@ function withCounts(change: Change, counted: Change | undefined): Change {
 
 function blockKey({ guard, namespace }: Block): string {
   return JSON.stringify([guard, namespace]);
+}
+
+/**
+ * Names of what the plan changes whose labels or files are others than those that are stored under
+ * the same commit; sorted. Lines may differ, and folders, which are relative to where somebody
+ * plans.
+ */
+export function findOtherTexts(
+  plan: Plan,
+  stored: DesiredState,
+  again: DesiredState,
+): readonly string[] {
+  if (stored.commit === null || stored.commit !== again.commit) return [];
+  const texts = new Map(stored.namespaces.map((spec) => [spec.name, textOf(spec)]));
+  const shown = new Set([...plan.changes, ...(plan.policies ?? [])].map((one) => one.namespace));
+  return again.namespaces
+    .filter((spec) => shown.has(spec.name) && texts.get(spec.name) !== textOf(spec))
+    .map(({ name }) => name)
+    .toSorted();
+}
+
+function textOf({ labels, source }: NamespaceSpec): string {
+  return canonicalJson({ labels, file: source.file.split(/[/\\]/).at(-1) ?? "" });
 }

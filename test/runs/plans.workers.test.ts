@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { NamespaceList, Run } from "../../src/model/api.ts";
 import type { Plan } from "../../src/model/plan.ts";
-import { DEFAULT_POLICY } from "../../src/model/spec.ts";
+import { DEFAULT_POLICY, type NamespaceSpec } from "../../src/model/spec.ts";
 import { decodeJson } from "../../src/runs/store.ts";
 import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import {
@@ -159,6 +159,40 @@ describe("POST /v1/plans", () => {
       body: { kind: "blocked", detail: expect.stringContaining("bulkChange") },
     });
   });
+
+  it.each<[string, Partial<NamespaceSpec>]>([
+    ["labels", { labels: { team: "evil" } }],
+    ["no labels", { labels: {} }],
+    ["files", { source: { file: "manifests/other.yaml", line: 1, column: 1 } }],
+  ])(
+    "refuses a second plan of one fingerprint and one commit with other %s",
+    async (what, other) => {
+      const environment = `plan-9-${what.replace(" ", "-")}`;
+      const honest = spec(`${environment}-orders`, { labels: { team: "shop" } });
+      const first = await makePlan(environment, [honest]);
+      const of = (commit: string | null) => ({
+        desired: { environment, commit, namespaces: [{ ...honest, ...other }] },
+      });
+      const body = of("3f9c2e1");
+      for (const token of ["plan-token", "apply-token"]) {
+        const answer = await refusal("POST", "/v1/plans", { body, token });
+        expect(answer).toMatchObject({ status: 409, body: { kind: "conflict" } });
+        expect(answer.body.detail).toContain(`labels or files of '${honest.name}'`);
+        expect(answer.body.detail).toContain("commit 3f9c2e1");
+        expect(JSON.stringify(answer.body)).not.toContain("evil");
+      }
+      const read = await call<Plan>("GET", `/v1/plans/${first.fingerprint}`);
+      expect(read.body.changes[0]?.source).toEqual(first.changes[0]?.source);
+      // Another commit, or none, may have others: what was shown first stays.
+      for (const commit of ["0000000", null])
+        expect((await call("POST", "/v1/plans", { body: of(commit) })).status).toBe(200);
+      // As does the same text at another place of the repository, or another line.
+      const moved = { ...honest, source: { ...honest.source, line: 40 } };
+      const elsewhere = { ...moved, source: { ...moved.source, file: `../${moved.source.file}` } };
+      for (const namespaces of [[moved], [elsewhere]])
+        expect((await makePlan(environment, namespaces)).fingerprint).toBe(first.fingerprint);
+    },
+  );
 
   it("renews the counts of a plan that is made again, and nothing else", async () => {
     const first = await makePlan("plan-8", [spec("p8-orders")]);
