@@ -8,6 +8,7 @@ export const DRIFT_KINDS = [
   "registryLost", // the root is behind what its members, or earlier looks, know: nothing is applied until it is repaired
   "outOfStep", // members cannot prove what they own, and serve nothing until they are repaired
   "spec", // live layout ≠ merged manifest
+  "policy", // a merged policy that is not applied
   "skew", // max/average rows above policy.maxSkew
   "misplaced", // rows on a member that does not own them
   "orphan", // objects with rows that no layout names

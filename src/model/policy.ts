@@ -92,6 +92,13 @@ function comparePolicy(
     : [{ namespace: name, revision, isNew: applied === null, fields, source }];
 }
 
+/** The fields that differ, by their names in a manifest. */
+export function changedFields(from: Policy, to: Policy): string[] {
+  return FIELDS.flatMap((field) => compareField(field, from, to)).map(({ field }) =>
+    manifestField(field),
+  );
+}
+
 /** The policy after the change. @param before the one that it was made to change. */
 export function policyAfter({ fields }: PolicyChange, before: Policy): Policy {
   return { ...before, ...Object.fromEntries(fields.map(({ field, to }) => [field, to])) };

@@ -88,7 +88,7 @@ function findAwaited({ plan }: ReviewedPlan, ports: ReconcilePorts): PolicyChang
 }
 
 /** A review of an earlier revision is over, though it showed the same. */
-function isAwaited(change: PolicyChange, { store, policies }: ReconcilePorts): boolean {
+export function isAwaited(change: PolicyChange, { store, policies }: ReconcilePorts): boolean {
   const { namespace, revision } = change;
   const held = store.readDeclared(namespace)?.held;
   if (!held || held.isApplied) return false;
@@ -114,7 +114,7 @@ export function plansAwaitedBy(
 }
 
 /** True when nothing of the plan is left to do but its policies. */
-async function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts): Promise<boolean> {
+export async function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts): Promise<boolean> {
   const states = plan.changes.map(
     (change) => [change, store.readDeclared(change.namespace)] as const,
   );

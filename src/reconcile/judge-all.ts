@@ -34,10 +34,7 @@ import {
 import type { LookContext } from "./look/note-look.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
-export interface DecideContext extends LookContext {
-  /** Asked once a slice, and only when somebody needs it. */
-  readonly reviews: () => Promise<ReviewAnswer>;
-}
+export type DecideContext = LookContext;
 
 /** Reviews are asked only when somebody needs them. @param cases nobody has judged. */
 export async function judgeAll(

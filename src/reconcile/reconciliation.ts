@@ -14,6 +14,7 @@ import type { VisibleNames } from "../model/token-scope.ts";
 import { buildReport } from "./track-drifts.ts";
 import { isUnderWay, type EnvironmentState } from "./environment-state.ts";
 import type { ManifestSource, ReconcilePorts } from "./ports.ts";
+import { MergeMemory } from "../reviews/merge-memory.ts";
 import { createReviewLookup, type ReviewLookup } from "../reviews/review-lookup.ts";
 import type { NewEvent } from "../history/make-event.ts";
 import { beginPass, reconcile } from "./reconcile.ts";
@@ -108,7 +109,7 @@ export class Reconciliation implements ReconcileCalls {
   readonly #documents: ReconcileDocuments;
   readonly #blobs: BlobStore;
   readonly #stores = new Map<string, StateStore>();
-  readonly #merged = new Set<number>();
+  readonly #merged = new MergeMemory();
   readonly #waiters = new Waiters();
   #slice: Promise<void> | null = null;
   /** After a slice that failed, by environment. */

@@ -1,12 +1,13 @@
 /**
  * Which reviewed plans the head of the default branch stands on: the newest review of each pull
  * request that is merged into it, and what was released since. Which pull requests are merged,
- * GitHub says; that one is merged is asked once.
+ * GitHub says: see `merge-memory.ts` for how often it is asked.
  */
 import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { GithubFailure, GithubReader } from "../github/port.ts";
 import { type ShownFigures, withShown } from "../model/count-moved.ts";
+import type { MergeMemory } from "./merge-memory.ts";
 import type { ReviewFilter, ReviewPlace } from "./reviews-store.ts";
 
 /**
@@ -51,30 +52,27 @@ export interface ReviewParts {
   /** The counts that were shown with it; null when nobody knows. */
   readonly figures: (place: ReviewPlace) => ShownFigures | null;
   readonly isOrdered: (place: ReviewPlace) => boolean;
-  /** Pull requests that are known to be merged. */
-  readonly merged: Set<number>;
+  readonly merged: MergeMemory;
   readonly now: () => number;
 }
 
 export function createReviewLookup(github: GithubReader, parts: ReviewParts): ReviewLookup {
   return {
-    async find() {
-      const { environment, list, merged } = parts;
+    async find(commit) {
+      const { environment, list, merged, now } = parts;
       const reviews = list({ environment, pull: null }, REVIEWS_MAX);
       const pulls = [...new Set(reviews.map(({ pull }) => pull))].slice(0, PULLS_MAX);
       let requests = 0;
-      for (const pull of pulls.filter((number) => !merged.has(number))) {
+      merged.keepOnly(pulls);
+      for (const pull of pulls.filter((number) => merged.isDue(number, commit, now()))) {
         const found = await github.pull(pull);
         requests++;
         if (!found.ok && found.failure.kind !== "notFound") return failed(found.failure, requests);
-        if (
-          found.ok &&
-          found.value.state === "merged" &&
-          found.value.baseRef === parts.defaultBranch
-        )
-          merged.add(pull);
+        const isMerged =
+          found.ok && found.value.state === "merged" && found.value.baseRef === parts.defaultBranch;
+        merged.note(pull, isMerged, commit, now());
       }
-      const standing = pulls.filter((pull) => merged.has(pull));
+      const standing = pulls.filter((pull) => merged.isMerged(pull));
       return {
         kind: "found",
         requests,

@@ -342,6 +342,108 @@ describe("a policy that asks for the change beside it", () => {
   });
 });
 
+describe("a merged policy that is not applied", () => {
+  const LOOSE = { selfHeal: "apply", budgetRows: 9 } as const;
+  const told = async (world: World) =>
+    (await world.report()).drifts.filter(({ kind }) => kind === "policy");
+
+  it("is a drift, told once, while no pull request has shown it", async () => {
+    const world = await settled();
+    push(world, orders(LOOSE));
+    await world.tick();
+    expect(await told(world)).toMatchObject([{ state: "watching" }]);
+    await world.tick(5);
+    expect(await told(world)).toMatchObject([
+      {
+        namespace: "orders",
+        state: "open",
+        reason: "policy selfHeal, budget.rows (merged, but not reviewed)",
+        remedy: expect.stringContaining("pull request"),
+      },
+    ]);
+    const { fingerprint } = await world.report();
+    await world.tick(70);
+    expect(await world.report()).toMatchObject({ fingerprint });
+    expect(world.events.filter(({ summary }) => summary.startsWith("policy: "))).toHaveLength(1);
+    expect(world.condition("orders")).toMatchObject({ type: "Ready", reason: "PolicyHeld" });
+    push(world, orders());
+    await world.tick(2);
+    expect(await told(world)).toEqual([]);
+  });
+
+  it("is none while it is on its way", async () => {
+    const world = await settled();
+    await world.reviewAndMerge([orders(LOOSE)]);
+    await world.tick();
+    expect(await told(world)).toEqual([]);
+    world.paused = { by: "ada", reason: "incident 7", at: world.now };
+    await world.reviewAndMerge([orders({ ...LOOSE, budgetRows: 10 })]);
+    await world.tick(70);
+    expect(await told(world)).toEqual([]);
+    expect(world.condition("orders")).toMatchObject({ reason: "PolicyHeld" });
+  });
+
+  it("is one when its apply job has not come for an hour", async () => {
+    const world = await settled();
+    world.applies = "workflow";
+    await world.reviewAndMerge([orders(LOOSE)]);
+    await world.tick(50);
+    expect(await told(world)).toEqual([]);
+    expect(world.condition("orders")).toMatchObject({
+      reason: "PolicyHeld",
+      message: expect.stringContaining("apply job of pull request #"),
+    });
+    await world.tick(30);
+    expect(await told(world)).toMatchObject([
+      {
+        state: "open",
+        reason: "policy selfHeal, budget.rows (merged, no apply job has come)",
+        remedy: expect.stringContaining("apply workflow"),
+      },
+    ]);
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(3);
+    expect(await told(world)).toEqual([]);
+  });
+
+  it("is one when live is no longer what its plan would change", async () => {
+    const world = await uneven({ selfHeal: "apply" });
+    await world.reviewAndMerge([orders({ selfHeal: "apply", maxSkew: 1.05 })]);
+    world.live.edit("orders", { epoch: 2 });
+    await world.tick(5);
+    expect(await told(world)).toMatchObject([
+      { state: "open", reason: "policy maxSkew (merged, but its plan is stale)" },
+    ]);
+  });
+
+  it("leaves the drift of a change beside it to that", async () => {
+    const world = await settled({ budgetRows: 1 });
+    await world.reviewAndMerge([orders({ budgetRows: 1_000_000 }, 6)]);
+    await world.tick(5);
+    expect(await world.drifts()).toMatchObject([{ kind: "spec" }]);
+  });
+
+  it("does not make a drift of live look confirmed", async () => {
+    const world = await settled({ selfHeal: "apply" });
+    push(world, orders({ selfHeal: "apply", budgetRows: 1_000_000, retainHours: 1 }));
+    await world.tick(5);
+    expect(await told(world)).toMatchObject([{ state: "open" }]);
+    drift(world);
+    await world.pass();
+    expect(world.startedRuns()).toEqual([]);
+  });
+
+  it("stays as it was told while GitHub does not answer", async () => {
+    const world = await settled();
+    push(world, orders(LOOSE));
+    await world.tick(5);
+    world.githubFails = "502";
+    await world.tick(5);
+    expect(await told(world)).toMatchObject([{ state: "open" }]);
+    expect(world.events.filter(({ summary }) => summary.includes("policy is gone"))).toEqual([]);
+  });
+});
+
 describe("the owner's floors", () => {
   it("keep what was reviewed and applied from healing", async () => {
     const world = await settled({ selfHeal: "apply" });

@@ -5,6 +5,7 @@ import type { Plan } from "../../src/model/plan.ts";
 import { failure, success } from "../../src/model/result.ts";
 import type { Release, Review } from "../../src/model/review.ts";
 import type { GithubReader } from "../../src/github/port.ts";
+import { MergeMemory } from "../../src/reviews/merge-memory.ts";
 import { createReviewLookup } from "../../src/reviews/review-lookup.ts";
 
 const NOON = Date.UTC(2026, 2, 2, 12);
@@ -54,10 +55,10 @@ function lookup(
     readPlan: (fingerprint) => ({ fingerprint }) as Plan,
     figures: () => null,
     isOrdered: () => false,
-    merged: new Set(),
+    merged: new MergeMemory(),
     now: () => clock.now,
   });
-  return { asked, clock, find: () => found.find("c".repeat(40)) };
+  return { asked, clock, find: (commit = "c".repeat(40)) => found.find(commit) };
 }
 
 const MERGED = { state: "merged", baseRef: "main" };
@@ -84,8 +85,46 @@ describe("reviewed plans", () => {
       { pull: 1, plan: { fingerprint: "a" }, isOrdered: false, isReleased: false, overrides: [] },
     ]);
     // A merged pull request stays merged: only the others are asked about again.
-    await find();
+    await find("d".repeat(40));
     expect(asked.slice(4)).toEqual([4, 3]);
+  });
+
+  it("that wait for a merge are asked about less and less often under one commit", async () => {
+    const open = { state: "open", baseRef: "main" };
+    const pulls: Record<number, { state: string; baseRef: string }> = { 1: open, 2: MERGED };
+    const { find, asked, clock } = lookup([review(1, "a"), review(2, "b")], pulls);
+    // Ten hours of ticks.
+    for (let tick = 0; tick < 600; tick++) {
+      await find();
+      clock.now += 60_000;
+    }
+    expect(asked.filter((pull) => pull === 2)).toHaveLength(1);
+    const hours = asked.filter((pull) => pull === 1).length;
+    expect(hours).toBeGreaterThan(20);
+    expect(hours).toBeLessThan(30);
+    // A merge brings another commit.
+    pulls[1] = MERGED;
+    expect(await find("d".repeat(40))).toMatchObject({ plans: [{ pull: 1 }, { pull: 2 }] });
+    expect(await find("d".repeat(40))).toMatchObject({ requests: 0 });
+  });
+
+  it("are asked about again soon when GitHub is late to say that one is merged", async () => {
+    const pulls: Record<number, { state: string; baseRef: string }> = {
+      1: { state: "open", baseRef: "main" },
+    };
+    const { find, clock } = lookup([review(1, "a")], pulls);
+    expect(await find()).toMatchObject({ plans: [], requests: 1 });
+    pulls[1] = MERGED;
+    expect(await find()).toMatchObject({ plans: [], requests: 0 });
+    clock.now += 60_000;
+    expect(await find()).toMatchObject({ plans: [{ pull: 1 }] });
+  });
+
+  it("are asked about by a clock that went back", async () => {
+    const { find, clock } = lookup([review(1, "a")], { 1: { state: "open", baseRef: "main" } });
+    await find();
+    clock.now -= 365 * 24 * 3_600_000;
+    expect(await find()).toMatchObject({ requests: 1 });
   });
 
   it("that were released override what the release says until it expires, and not a moment longer", async () => {

@@ -33,6 +33,7 @@ import {
   unmanagedFault,
 } from "./find-faults.ts";
 import { planFrom, type WantedChange } from "./inspect.ts";
+import { lookAtPolicy } from "./look-at-policy.ts";
 import {
   type ConditionChange,
   dueAfter,
@@ -216,10 +217,12 @@ async function planSpec(
       );
       if (wanted && selfHeal === "apply" && isConfirmed)
         return notePending(synced, spec, live, wanted, context);
-      const differences = trackDifferences(state, [], context);
+      const policy = await lookAtPolicy(state, context);
+      const differences = trackDifferences(state, policy.found, context);
+      const { awaited } = policy;
       return rest(
-        { ...synced, differences, pending: null, attempts: null },
-        readiness(synced, live),
+        { ...synced, awaited, differences, pending: null, attempts: null },
+        readiness(synced, live, policy.why),
         context,
       );
     }
@@ -257,8 +260,9 @@ function noteHeals(
 
 /** In sync is not always well. */
 function readiness(
-  { faults, held, heals = [] }: NamespaceState,
+  { faults, heals = [] }: NamespaceState,
   live: LiveNamespace,
+  whyHeld: string | null,
 ): ConditionChange {
   const fault =
     faults.find(({ kind }) => kind === "unhealthy") ??
@@ -267,11 +271,11 @@ function readiness(
     const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
     const relapsed = heals.find((one) => one.relapsed > 0);
     const proof = relapsed ? `; healed ${relapsed.started} times, not for an hour yet` : "";
-    return held && !held.isApplied
+    return whyHeld !== null
       ? {
           type: "Ready",
           reason: "PolicyHeld",
-          message: `As declared: ${counted}. Another policy is declared, and not applied: no plan that was reviewed and merged shows it, or its other changes are not made`,
+          message: `As declared: ${counted}. Another policy is declared, and not applied: ${whyHeld}`,
         }
       : { type: "Ready", reason: "InSync", message: `As declared: ${counted}${proof}` };
   }

@@ -5,6 +5,7 @@
 import type { ConditionType } from "../../model/drift.ts";
 import type { EnvironmentState } from "../environment-state.ts";
 import { conditionOf, type NamespaceState } from "../namespace-state.ts";
+import type { ReviewAnswer } from "../../reviews/review-lookup.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import { checkIntervalMs, nextTurn } from "../schedule.ts";
 import { type FoundDrift, isWatching, trackDrifts } from "../track-drifts.ts";
@@ -15,6 +16,8 @@ export interface LookContext extends InspectContext {
   readonly ports: ReconcilePorts;
   /** Namespaces with a manifest. */
   readonly managed: number;
+  /** Asked once a slice, and only when somebody needs it. */
+  readonly reviews: () => Promise<ReviewAnswer>;
   /** Takes one audit from the budget; false when it is used up. */
   readonly takeAudit: () => boolean;
 }
