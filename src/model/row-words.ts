@@ -49,8 +49,6 @@ const KNOWN_ERRORS = [
   /Durable Object's isolate exceeded its memory limit and was reset\.?/,
   /The Durable Object's code has been updated, this version can no longer access storage\.?/,
   /(?:UNIQUE|NOT NULL|FOREIGN KEY|PRIMARY KEY|CHECK) constraint failed(?:: [\w.]+(?:, [\w.]+)*)?(?:: SQLITE_\w+(?: \(extended: SQLITE_\w+\))?)?/,
-  // The name of the constraint, or its expression as the definition has it.
-  /CHECK constraint failed: .*/,
   /cannot store \w+ value in \w+ column [\w.]+(?:: SQLITE_\w+(?: \(extended: SQLITE_\w+\))?)?/,
   /no such (?:table|column): [\w.]+(?: at offset \d+)?(?:: SQLITE_\w+(?: \(extended: SQLITE_\w+\))?)?/,
   /database or disk is full(?:: SQLITE_FULL(?: \(extended: SQLITE_\w+\))?)?/,

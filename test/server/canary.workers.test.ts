@@ -26,7 +26,7 @@ import { renderPlanText } from "../../src/render/plan-text.ts";
 import { renderRun } from "../../src/render/run-text.ts";
 import { renderStatus } from "../../src/render/status-text.ts";
 import { call, coordinatorStub, followRun, makePlan } from "../support/control-api.ts";
-import { type RealThings, thrownBy } from "../support/control-worker.ts";
+import { type RealThings, spoiltAt, thrownBy } from "../support/control-worker.ts";
 import {
   applyReal,
   askRoot,
@@ -54,6 +54,7 @@ beforeEach(() => {
 
 afterEach(() => {
   thrownBy.clear();
+  spoiltAt.clear();
   vi.restoreAllMocks();
 });
 
@@ -255,6 +256,64 @@ it("duplicateId: one id on two shards, in a run of the Worker", async () => {
   await expectNoCanary("canary-2", "c-twice");
   expect(await told("c-twice")).toContain(CANARY);
 });
+
+it("rowTooLarge: a row that no message carries", async () => {
+  await shardedWith("canary-8", "c-beside-8");
+  await realObject("c-large").putMany([{ id: "small" }]);
+  const pad = "x".repeat(2_150_000);
+  await plant("c-large", [{ id: CANARY, data: { mail: CANARY, pad } }]);
+  const to = (await makePlan("canary-8", [declareReal("c-large", 2)])).changes[0]?.to;
+  const end = await operate("c-large", { kind: "shard", to });
+  expect(end.fault).toMatchObject({ kind: "rowTooLarge" });
+  expect(end.fault?.message).toContain("Row (not shown) of table 'things' has 2150");
+  await expectNoCanary("canary-8", "c-large");
+  expect(await told("c-large")).toContain(CANARY);
+});
+
+it("mismatch: a target that stores other rows than it was sent", async () => {
+  await shardedWith("canary-9", "c-beside-9");
+  const rows = Array.from({ length: 20 }, (_, index) => ({
+    id: `${CANARY}-${index}`,
+    data: { mail: CANARY },
+  }));
+  await realObject("c-spoilt").putMany(rows);
+  for (const shard of [0, 1]) spoiltAt.add(`c-spoilt-shard-${shard}`);
+  const to = (await makePlan("canary-9", [declareReal("c-spoilt", 2)])).changes[0]?.to;
+  const end = await operate("c-spoilt", { kind: "shard", to });
+  expect(end.fault).toMatchObject({ kind: "mismatch" });
+  await expectNoCanary("canary-9", "c-spoilt");
+});
+
+it("foreign keys: rows that stay behind those that they point at", async () => {
+  const rows = Array.from({ length: 40 }, (_, index) => ({ id: `${CANARY}-${index}` }));
+  await realObject("c-pointed").putMany(rows);
+  await applyReal("canary-10", [declareReal("c-pointed", 2)]);
+  for (const shard of [0, 1])
+    await runInDurableObject(realObject(`c-pointed-shard-${shard}`), (_instance, { storage }) => {
+      storage.sql.exec(
+        "CREATE TABLE notes (id TEXT PRIMARY KEY, thing TEXT NOT NULL REFERENCES things (id))",
+      );
+      storage.sql.exec("INSERT INTO notes SELECT id || '-note', id FROM things");
+    });
+  const to = (await makePlan("canary-10", [declareReal("c-pointed", 3)])).changes[0]?.to;
+  const end = await operate("c-pointed", { to });
+  expect(end.fault?.message).toContain("rows of 'notes' stay on c-pointed-shard-");
+  await expectNoCanary("canary-10", "c-pointed");
+});
+
+it.each(["CHECK", "UNIQUE", "FOREIGN KEY"])(
+  "lastError: words that only look like those of a %s constraint",
+  async (kind) => {
+    const name = `c-like-${kind.toLowerCase().replace(" ", "-")}`;
+    await shardedWith("canary-11", name);
+    await runInDurableObject(realObject(name), async (instance: RealThings) => {
+      await rebalanceByHand(askRoot(instance, name));
+    });
+    thrownBy.set(`${name}-shard-1`, `${kind} constraint failed: ${CANARY} is no address`);
+    await vi.waitFor(async () => expect(await told(name)).toContain(CANARY), 10_000);
+    await expectNoCanary("canary-11", name);
+  },
+);
 
 it("misplaced: rows on a shard that does not own them", async () => {
   await shardedWith("canary-3", "c-lost");
