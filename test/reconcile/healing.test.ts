@@ -336,7 +336,7 @@ describe("the wait between heals", () => {
   describe("of misplaced rows", () => {
     /** From now on no audit can be made. */
     function endAudits(world: World): () => void {
-      const { distribute } = world.live;
+      const distribute = world.live.distribute.bind(world.live);
       const failure = { kind: "unreachable", message: "busy" } as const;
       Object.assign(world.live, { distribute: () => Promise.resolve({ ok: false, failure }) });
       return () => void Object.assign(world.live, { distribute });

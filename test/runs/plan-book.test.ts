@@ -9,7 +9,7 @@ import { buildPlan } from "../../src/planning/build-plan.ts";
 import { type Followed, PlanBook } from "../../src/runs/plan-book.ts";
 import { appliedPolicies, PolicyStore } from "../../src/runs/policy-store.ts";
 import { createRun } from "../../src/runs/run-record.ts";
-import { CoordinatorStore, encodeJson, type StoredPlan } from "../../src/runs/store.ts";
+import { CoordinatorStore } from "../../src/runs/store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
 

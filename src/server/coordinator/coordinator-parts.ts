@@ -168,7 +168,6 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     [runs, pullWork, reconciliation, observation.alerts],
     () => store.listActiveRuns().length > 0,
   );
-  const { pauses, registries } = reconciliation;
   return {
     api: {
       alarm,
@@ -177,11 +176,11 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       observation,
       once,
       page,
-      pauses,
+      pauses: reconciliation.pauses,
       plans,
       pullWork,
       reconciliation,
-      registries,
+      registries: reconciliation.registries,
       reviews,
       reviewsStore,
       runs,
