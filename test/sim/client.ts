@@ -625,8 +625,7 @@ export class Client {
   }
 
   async #awaitUntil(waitMsMax: number, isNow: () => boolean): Promise<void> {
-    for (let waitedMs = 0; waitedMs < waitMsMax && !isNow(); waitedMs += POLL_MS)
-      await this.#sleep(POLL_MS);
+    await this.#world.options.scheduler.until(isNow, POLL_MS, waitMsMax);
   }
 
   #sleep(delayMs: number): Promise<void> {

@@ -112,13 +112,11 @@ async function awaitRightKey(world: World): Promise<void> {
 }
 
 async function awaitFence(world: World): Promise<void> {
-  for (let waitedMs = 0; waitedMs < FENCE_WAIT_MS_MAX && !world.isFenced(); waitedMs++)
-    await sleep(world, 1);
+  await world.options.scheduler.until(() => world.isFenced(), 1, FENCE_WAIT_MS_MAX);
 }
 
 async function awaitActivation(world: World): Promise<void> {
-  for (let waitedMs = 0; waitedMs < ACTIVATION_WAIT_MS_MAX && !isIn(world, "activate"); waitedMs++)
-    await sleep(world, 1);
+  await world.options.scheduler.until(() => isIn(world, "activate"), 1, ACTIVATION_WAIT_MS_MAX);
 }
 
 /** Pauses an operation for a while, and checks that it makes no progress. */
@@ -187,10 +185,8 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
 /** Waits, a while, until the root's alarm runs although no operation does. */
 async function awaitChores(world: World): Promise<void> {
   const root = world.object(world.options.namespace);
-  for (let waitedMs = 0; waitedMs < CHORES_WAIT_MS_MAX; waitedMs++) {
-    if (root.isInAlarm && runningOperation(world) === null) return;
-    await sleep(world, 1);
-  }
+  const isNow = (): boolean => root.isInAlarm && runningOperation(world) === null;
+  await world.options.scheduler.until(isNow, 1, CHORES_WAIT_MS_MAX);
 }
 
 /**
@@ -209,10 +205,8 @@ function peekLayout(world: World): LayoutReply | undefined {
 }
 
 async function awaitEnd(world: World, id: number): Promise<void> {
-  for (let polls = 0; polls < POLLS_MAX; polls++) {
-    if (runningOperation(world) !== id) return;
-    await sleep(world, POLL_MS);
-  }
+  const hasEnded = (): boolean => runningOperation(world) !== id;
+  await world.options.scheduler.until(hasEnded, POLL_MS, POLLS_MAX * POLL_MS);
 }
 
 /** The id of the running operation, read from the root's database. */

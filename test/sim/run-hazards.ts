@@ -87,11 +87,7 @@ async function fillUp(
 
 export async function awaitStep(world: World, step: DeployStep["step"]): Promise<boolean> {
   if (step === null) return true;
-  for (let waitedMs = 0; waitedMs < STEP_WAIT_MS_MAX; waitedMs += POLL_MS) {
-    if (isIn(world, step)) return true;
-    await sleep(world, POLL_MS);
-  }
-  return false;
+  return world.options.scheduler.until(() => isIn(world, step), POLL_MS, STEP_WAIT_MS_MAX);
 }
 
 function sleep(world: World, delayMs: number): Promise<void> {

@@ -131,12 +131,8 @@ function ownsNothing(world: World): boolean {
   );
 }
 
-async function until(world: World, isNow: () => boolean): Promise<boolean> {
-  for (let waitedMs = 0; waitedMs < WAIT_MS_MAX; waitedMs += POLL_MS) {
-    if (isNow()) return true;
-    await sleep(world, POLL_MS);
-  }
-  return false;
+function until(world: World, isNow: () => boolean): Promise<boolean> {
+  return world.options.scheduler.until(isNow, POLL_MS, WAIT_MS_MAX);
 }
 
 function sleep(world: World, delayMs: number): Promise<void> {

@@ -7,8 +7,8 @@
 interface Event {
   readonly at: number;
   readonly order: number;
-  /** Null once it is called off. */
-  run: (() => void) | null;
+  /** Null once it is called off. Gives false when it has left no microtasks behind. */
+  run: (() => boolean) | null;
 }
 
 export type RunEnd = "done" | "empty" | "deadline" | "steps";
@@ -24,6 +24,40 @@ export class Scheduler {
 
   /** Schedules a step. The function that is given back calls it off. */
   at(delayMs: number, run: () => void): () => void {
+    return this.#schedule(delayMs, () => {
+      run();
+      return true;
+    });
+  }
+
+  /**
+   * Looks at once, and then again every `pollMs`, until `isNow` or `waitMsMax` have passed. Says
+   * whether it was so. Each look is a step, and most find nothing: those cost no turn of Node's
+   * event loop. `isNow` only reads.
+   */
+  until(isNow: () => boolean, pollMs: number, waitMsMax: number): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      let waitedMs = 0;
+      const look = (): boolean => {
+        try {
+          const isOver = waitedMs >= waitMsMax;
+          if (isOver || isNow()) {
+            resolve(!isOver);
+            return true;
+          }
+        } catch (error) {
+          reject(error);
+          return true;
+        }
+        waitedMs += pollMs;
+        this.#schedule(pollMs, look);
+        return false;
+      };
+      look();
+    });
+  }
+
+  #schedule(delayMs: number, run: () => boolean): () => void {
     const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, run };
     const heap = this.#heap;
     let index = heap.push(event) - 1;
@@ -51,8 +85,7 @@ export class Scheduler {
       this.#dropFirst();
       this.now = next.at;
       this.steps++;
-      next.run();
-      await microtasks();
+      if (next.run()) await microtasks();
     }
   }
 

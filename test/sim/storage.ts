@@ -83,6 +83,10 @@ interface Prepared {
 export class SimStorage implements HostStorage {
   #database = new DatabaseSync(":memory:");
   readonly #prepared = new Map<string, Prepared>();
+  /** Found by `peek` since the last write. */
+  readonly #peeked = new Map<string, readonly SqlRow[]>();
+  /** Rows that the database has written so far. */
+  #written = 0;
   readonly #port: StoragePort;
   #depth = 0;
   #isOpen = false;
@@ -113,6 +117,7 @@ export class SimStorage implements HostStorage {
       this.#database.exec(`RELEASE ${name}`);
       return value;
     } catch (error) {
+      this.#peeked.clear();
       if (this.#isBroken) throw error;
       this.#database.exec(`ROLLBACK TO ${name}`);
       this.#database.exec(`RELEASE ${name}`);
@@ -153,6 +158,7 @@ export class SimStorage implements HostStorage {
 
   /** Drops everything that is not durable, as a crash does. */
   discard(): void {
+    this.#peeked.clear();
     if (this.#isOpen && !this.#isBroken) this.#database.exec("ROLLBACK");
     this.#isOpen = false;
     this.#isBroken = false;
@@ -197,14 +203,24 @@ export class SimStorage implements HostStorage {
     this.discard();
     this.close();
     this.#database = new DatabaseSync(":memory:");
+    this.#written = 0;
     if (snapshot) (this.#database as DatabaseSync & Serializing).deserialize(snapshot.database);
     this.#durableAlarm = this.#alarm = snapshot?.alarm ?? null;
     this.#database.exec("PRAGMA foreign_keys = ON");
   }
 
-  /** Reads what is there now, for checks: never through the object's code. */
-  peek<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): Row[] {
-    return this.#run<Row>(this.#prepare(query), bindings);
+  /**
+   * Reads what is there now, for checks: never through the object's code. Asked the same again and
+   * again, it reads once a write.
+   */
+  peek<Row extends SqlRow>(
+    query: string,
+    ...bindings: readonly (string | number)[]
+  ): readonly Row[] {
+    const name = bindings.length === 0 ? query : JSON.stringify([query, ...bindings]);
+    let rows = this.#peeked.get(name);
+    if (!rows) this.#peeked.set(name, (rows = this.#run(this.#prepare(query), bindings)));
+    return rows as readonly Row[];
   }
 
   get pages(): number {
@@ -221,6 +237,7 @@ export class SimStorage implements HostStorage {
 
   close(): void {
     this.#prepared.clear();
+    this.#peeked.clear();
     this.#database.close();
   }
 
@@ -234,11 +251,13 @@ export class SimStorage implements HostStorage {
     }
     if (prepared.isRead) return cursor(this.#run<Row>(prepared, bindings), 0);
     this.#open();
-    const before = this.#totalChanges();
+    this.#peeked.clear();
+    const before = this.#written;
     let rows: Row[];
     try {
       rows = this.#run<Row>(prepared, bindings);
     } catch (error) {
+      this.#written = this.#totalChanges();
       if (error instanceof Error && error.message.includes(DISK_IS_FULL)) this.#port.full();
       if (!this.#database.isTransaction) {
         this.#isBroken = true;
@@ -246,7 +265,8 @@ export class SimStorage implements HostStorage {
       }
       throw error;
     }
-    return cursor(rows, this.#totalChanges() - before);
+    this.#written = this.#totalChanges();
+    return cursor(rows, this.#written - before);
   }
 
   #requireWhole(): void {

@@ -81,7 +81,7 @@ function pagesOf(member: string): number {
   return Number(storageOf(member).peek("PRAGMA page_count")[0]?.["page_count"]);
 }
 
-function storageOf(member: string): { peek(query: string): Record<string, unknown>[] } {
+function storageOf(member: string): { peek(query: string): readonly Record<string, unknown>[] } {
   const found = shop.storages.get(shop.namespace().idFromName(member).toString());
   if (!found) throw new Error(`${member} was never opened`);
   return found.database;
