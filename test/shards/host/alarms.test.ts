@@ -132,9 +132,10 @@ describe("line 4: the class's own alarm", () => {
     const shop = runtime.instance(id);
     shop.put("a");
     await shop.shards.shard({ key: "id", count: 2 });
-    expect(await shop.ctx.storage.getAlarm()).toBe(at);
-    expect(shop.alarms).toBe(0);
-    await expect.poll(() => shop.alarms).toBe(1);
+    // On a busy machine it may have been served by now.
+    const kept = await shop.ctx.storage.getAlarm();
+    expect(kept === at || shop.alarms === 1).toBe(true);
+    await expect.poll(() => shop.alarms, { timeout: 10_000 }).toBe(1);
   });
 
   it("that was set before shardctl came is kept by an object that becomes a shard", async () => {
