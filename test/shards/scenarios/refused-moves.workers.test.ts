@@ -1,6 +1,6 @@
 /**
  * Operations that must not reach their cutover, are cancelled on the way, or are held back: what
- * they leave is a valid layout.
+ * they leave is a valid layout. The tests run at the same time: some wait while the engine retries.
  */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
@@ -29,7 +29,7 @@ async function open(name: string, count: number): Promise<TestNamespace<Things>>
   return namespace;
 }
 
-describe("an id under two keys", { timeout: 60_000 }, () => {
+describe.concurrent("an id under two keys", { timeout: 60_000 }, () => {
   it.each(["rekey", "unshard"] as const)(
     "ends a %s before its cutover, named, and nothing has changed",
     async (kind) => {
@@ -81,7 +81,7 @@ describe("an id under two keys", { timeout: 60_000 }, () => {
   );
 });
 
-describe("rows without the shard key", { timeout: 60_000 }, () => {
+describe.concurrent("rows without the shard key", { timeout: 60_000 }, () => {
   it.each([
     ["missing", "{}"],
     ["null", '{"country":null}'],
@@ -121,7 +121,7 @@ describe("rows without the shard key", { timeout: 60_000 }, () => {
   });
 });
 
-describe("cancelled", { timeout: 60_000 }, () => {
+describe.concurrent("cancelled", { timeout: 60_000 }, () => {
   it("between two waves: what was cut over stays, the rest never left, writers notice nothing", async () => {
     const namespace = new TestNamespace(THINGS, "half-way");
     const writers = await startWriters(namespace, 2, 400);
@@ -181,7 +181,7 @@ describe("cancelled", { timeout: 60_000 }, () => {
   });
 });
 
-describe("one at a time", { timeout: 60_000 }, () => {
+describe.concurrent("one at a time", { timeout: 60_000 }, () => {
   it("refuses a second operation while one runs, and a plan for another epoch", async () => {
     const namespace = await open("single", 30);
     const to = await namespace.hashTo("id", 2);
@@ -231,7 +231,7 @@ describe("one at a time", { timeout: 60_000 }, () => {
   });
 });
 
-describe("a throttle", { timeout: 60_000 }, () => {
+describe.concurrent("a throttle", { timeout: 60_000 }, () => {
   it("copies in pages of a second's worth, over several slices", async () => {
     const copied = async (
       name: string,
@@ -268,7 +268,7 @@ async function waitedFor(namespace: TestNamespace<Things>, count: number): Promi
   return waitsFor?.message ?? "";
 }
 
-describe("a target whose table is not its source's", { timeout: 60_000 }, () => {
+describe.concurrent("a target whose table is not its source's", { timeout: 60_000 }, () => {
   const columns =
     "type TEXT NOT NULL, data TEXT NOT NULL, visibility TEXT NOT NULL, createdAt INTEGER NOT NULL, updatedAt INTEGER NOT NULL";
   // Each row fills a page of its own: what displaces a row comes in another message.
