@@ -1,26 +1,34 @@
 import { existsSync, mkdirSync, statfsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+import { LongestFirst } from "./test/support/longest-first.ts";
 import { hideRuntimeTraces } from "./test/support/quiet-runtime.ts";
 import { RunSummary } from "./test/support/run-summary.ts";
+
+const WORKERS_MIN = 4;
 
 keepTemporaryFilesInMemory();
 hideRuntimeTraces();
 
 // `npm run test:long` is the mode `long`: see `test/support/sample.ts`.
 // `unit`: pure code, in Node. `shards` and `control`: the two halves on the real runtime, in workerd. `e2e`: the CLI against whole
-// runtimes, in Node, one file at a time because each starts servers.
+// runtimes, in Node. The files of the first three share processes and runtimes: starting one for each would cost a third of the time.
 export default defineConfig(({ mode }) => ({
   test: {
     // Logs of the Worker under test are of interest when its test fails.
     silent: "passed-only",
+    // Vitest would run one file at a time on two cores; the longest files wait most of their time.
+    maxWorkers: Math.max(availableParallelism(), WORKERS_MIN),
+    sequence: { sequencer: LongestFirst },
     reporters: ["default", ...(mode === "long" ? [] : [new RunSummary()])],
     projects: [
       {
         test: {
           name: "unit",
+          isolate: false,
           provide: { isLong: mode === "long" },
           include: ["test/**/*.test.ts"],
           exclude: [
@@ -37,7 +45,9 @@ export default defineConfig(({ mode }) => ({
         ],
         test: {
           name: "shards",
+          isolate: false,
           provide: { isLong: mode === "long" },
+          setupFiles: ["test/support/fresh-shards.ts"],
           include: ["test/shards/**/*.workers.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 60_000,
@@ -49,7 +59,9 @@ export default defineConfig(({ mode }) => ({
         ],
         test: {
           name: "control",
+          isolate: false,
           provide: { isLong: mode === "long" },
+          setupFiles: ["test/support/fresh-control.ts"],
           include: ["test/**/*.workers.test.ts"],
           exclude: ["test/shards/**"],
           testTimeout: 60_000,
@@ -64,7 +76,6 @@ export default defineConfig(({ mode }) => ({
             "test/e2e/**/*.test.ts",
             "test/crash/{crash,object-files,restore-stories}.test.ts",
           ],
-          fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 120_000,
         },

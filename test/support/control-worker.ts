@@ -178,6 +178,14 @@ const followed = createReconciler<ControlEnv>(
       }),
   },
 );
+/** Takes back what tests have done to the Worker and to its repository. */
+export function forgetTests(): void {
+  thrownBy.clear();
+  switches.areObjectsBroken = false;
+  journal.length = 0;
+  github.clear();
+}
+
 /** The control half of a Worker that follows a repository. */
 export const gitops = { fetch: followed.fetch, scheduled: followed.scheduled };
 export const GitopsReconciler = followed.Reconciler;

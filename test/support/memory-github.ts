@@ -57,6 +57,24 @@ export class MemoryGithub implements GithubWriter {
     this.pushMain({});
   }
 
+  /** Makes it a new repository again. */
+  clear(): void {
+    for (const list of [this.issues, this.comments, this.checkRuns, this.reactions, this.journal])
+      list.length = 0;
+    const maps = [
+      this.permissions,
+      this.failing,
+      this.before,
+      this.#commits,
+      this.#blobs,
+      this.#pulls,
+    ];
+    for (const map of maps) map.clear();
+    this.#serial = 0;
+    this.#main = "";
+    this.pushMain({});
+  }
+
   /** Every write that was asked for. */
   writes(): Call[] {
     return this.journal.filter((call) => /^(create|update|delete|react|commentOn)/.test(call));

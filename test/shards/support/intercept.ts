@@ -53,6 +53,11 @@ export function interceptMessages(namespace: string, intercept: Intercept): void
   hooks.push({ namespace, intercept });
 }
 
+/** Takes every hook away: the namespaces of the next file may have the same names. */
+export function forgetIntercepts(): void {
+  hooks.length = 0;
+}
+
 /**
  * Runs `act` once, in the sender's object, before the first message of this kind is sent. True once
  * it has run.
