@@ -66,6 +66,14 @@ export interface CliChild {
   waitFor(text: string): Promise<void>;
 }
 
+/** What a child gets of the test's own environment: nothing that could be a token. */
+const HANDED_ON = Object.fromEntries(
+  ["PATH", "HOME", "NODE_COMPILE_CACHE"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  }),
+);
+
 /** Starts the CLI as a child under this very Node. */
 export function spawnCli(
   argv: readonly string[],
@@ -73,7 +81,7 @@ export function spawnCli(
 ): CliChild {
   const child = spawn(process.execPath, [MAIN, ...argv], {
     cwd: options.cwd,
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
+    env: { ...HANDED_ON, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";
