@@ -25,6 +25,8 @@ export default defineConfig(({ mode }) => ({
     // Vitest would run one file at a time on two cores; the longest files wait most of their time.
     maxWorkers: Math.max(availableParallelism(), WORKERS_MIN),
     sequence: { sequencer: LongestFirst },
+    // A file that was killing runtimes takes a while to go on a busy machine.
+    teardownTimeout: 60_000,
     reporters: ["default", ...(mode === "long" ? [] : [new RunSummary()])],
     projects: [
       {
