@@ -66,7 +66,7 @@ export interface CliChild {
   waitFor(text: string): Promise<void>;
 }
 
-/** What a child gets of the test's own environment: nothing that could be a token. */
+/** The part of its own environment that a test hands on to a child: no tokens. */
 const HANDED_ON = Object.fromEntries(
   ["PATH", "HOME", "NODE_COMPILE_CACHE"].flatMap((name) => {
     const value = process.env[name];
