@@ -49,8 +49,8 @@ export interface PageCalls {
   ): NamespacePageFacts | null;
   /** The runs of the given ids that are still known. */
   runs(ids: readonly string[]): RunView[];
-  /** Keeps what namespaces answered when they were asked for the status page. */
-  noteLooks(looks: readonly Looked[]): void;
+  /** Keeps what namespaces of one environment answered when they were asked for the status page. */
+  noteLooks(looks: readonly Looked[], environment: string): void;
 }
 
 export interface PageSources extends RecentSources {
@@ -81,9 +81,11 @@ export class PageFacts implements PageCalls {
     this.#sights.forget(ref);
   }
 
-  noteLooks(looks: readonly Looked[]): void {
+  noteLooks(looks: readonly Looked[], environment: string): void {
     const now = Date.now();
-    for (const looked of looks) this.#sights.put(looked, now);
+    // One that was forgotten while it was asked leaves nothing behind.
+    for (const looked of looks)
+      if (this.#names.isKnown(environment, looked)) this.#sights.put(looked, now);
   }
 
   /** A namespace in which an operation ended is not what it was when it was seen. */

@@ -98,7 +98,9 @@ async function lookAtDue(slice: Slice): Promise<number> {
   await runBounded(due, LOOKS_AT_ONCE, async (before) => {
     if (slice.isSpent()) return;
     const after = await lookSafely(before, context);
-    // The manifests may have been read anew by nobody else: one slice works at a time.
+    // Forgotten meanwhile: the manifests may have been read anew by nobody else, since one slice
+    // works at a time.
+    if (store.read(before) === null) return;
     if (after === null) slice.ports.forget(before);
     else store.write([after]);
     slice.count({ looks: 1 });

@@ -152,6 +152,11 @@ export class Reconciliation implements ReconcileCalls {
     return [...new Set([...this.#parts.names.environmentsOf(ref), ...following])].toSorted();
   }
 
+  /** True for a namespace that is looked at here: one that was forgotten is not. */
+  isFollowed(environment: string, ref: NamespaceRef): boolean {
+    return this.#store(environment).read(ref) !== null;
+  }
+
   /** Namespaces that the followed manifests of one environment, or of all, declare. */
   declaredRefs(environment: string | null): readonly NamespaceRef[] {
     const environments = environment === null ? this.#documents.environments() : [environment];
@@ -331,6 +336,8 @@ export class Reconciliation implements ReconcileCalls {
       registries: {
         read: (ref) => this.registries.read(ref),
         note: (ref, registry) => {
+          // Forgotten while the object was asked.
+          if (store.read(ref) === null) return;
           this.registries.note(ref, registry);
           // Its environment lists it from now on, also when somebody sharded it by hand.
           if (registry.epoch > 0) parts.names.rememberNamespaces(environment, [ref]);

@@ -108,8 +108,10 @@ async function planNow(
     basis: basisPlan,
     isWindowOpen: (spec) => areWindowsOpen(spec.policy, now),
   });
-  const seen = state.namespaces.flatMap(({ ref, namespace }) =>
-    namespace.ok ? [{ ...ref, wasSharded: wasSharded(namespace.value) }] : [],
+  const seen = state.namespaces.flatMap(({ ref, namespace, decided }) =>
+    namespace.ok
+      ? [{ ...ref, wasSharded: wasSharded(namespace.value), isDeclared: decided !== null }]
+      : [],
   );
   return { result, desired, seen };
 }

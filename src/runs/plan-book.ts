@@ -52,6 +52,8 @@ export interface Followed {
 export interface SeenNamespace extends NamespaceRef {
   /** True when it is or ever was sharded: then its environment remembers it. */
   readonly wasSharded: boolean;
+  /** True when the plan declares it; others were read because they were remembered. */
+  readonly isDeclared: boolean;
 }
 
 /** The calls about stored plans. */
@@ -222,9 +224,11 @@ export class PlanBook implements PlanCalls {
       if (known === null) store.putShown(stored.fingerprint, FIRST, figures);
       if (plan.changes.length > 0) store.putShown(stored.fingerprint, actor, figures);
       store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
+      // What the plan does not declare it has read because it was remembered: where it no longer is,
+      // somebody has forgotten it meanwhile.
       store.rememberNamespaces(
         stored.environment,
-        seen.filter((ref) => ref.wasSharded),
+        seen.filter((ref) => ref.wasSharded && ref.isDeclared),
       );
       store.forgetNamespaces(
         stored.environment,

@@ -3,16 +3,18 @@
  * nothing else, and `forget` takes that away.
  */
 import { runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import type { NamespaceList } from "../../src/model/api.ts";
 import type { EventList } from "../../src/model/event.ts";
 import type { ForgetPlan } from "../../src/model/forget.ts";
 import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import type { Plan } from "../../src/model/plan.ts";
+import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import {
   applyPlan,
   call,
+  controlEnv,
   controlsOf,
   coordinatorStub,
   desired,
@@ -246,6 +248,51 @@ describe("forget", () => {
       );
       expect(left, table).toEqual([]);
     }
+  });
+
+  it.each<[string, (environment: string) => Promise<unknown>]>([
+    ["a tick", (environment) => reconcile(environment)],
+    ["a plan", (environment) => makePlan(environment, [spec(`${environment}-other`)])],
+  ])("is not undone by %s that has asked the object before", async (what, ask) => {
+    const environment = `memory-13-${what.slice(2)}`;
+    const name = `${environment}-orders`;
+    await sharded(environment, name);
+    await undeclare(environment);
+    await emptied(name);
+    const controls = controlsOf(name);
+    const before = (await controls.verbs()).length;
+    await controls.setDelay(2000);
+    const asking = ask(environment);
+    await vi.waitFor(async () => expect((await controls.verbs()).length).toBeGreaterThan(before), {
+      timeout: 10_000,
+      interval: 20,
+    });
+    await controls.setDelay(0);
+    expect((await forget(name)).status).toBe(200);
+    await asking;
+    for (const table of ["namespaces", "registries", "reconciledNames", "sights", "listedNames"]) {
+      const left = await sqlOf((sql) =>
+        sql.exec(`SELECT name FROM ${table} WHERE name = ?`, name).toArray(),
+      );
+      expect(left, table).toEqual([]);
+    }
+    expect((await planForget(name)).body).toMatchObject({ isKnown: false });
+  });
+
+  it("is not undone by a status page that has asked the object before", async () => {
+    await sharded("memory-14", "m14-orders");
+    const { page } = reachCoordinator(controlEnv.SHARDCTL);
+    const looks = ["m14-orders", "m14-gone"].map((name) => ({
+      object: "ORDERS",
+      name,
+      live: null,
+      problem: "it did not answer",
+    }));
+    await page.noteLooks(looks, "memory-14");
+    const kept = await sqlOf((sql) =>
+      sql.exec("SELECT name FROM sights WHERE name LIKE 'm14-%'").toArray(),
+    );
+    expect(kept).toEqual([{ name: "m14-orders" }]);
   });
 
   it("forgets what is behind a binding that the Worker no longer has", async () => {

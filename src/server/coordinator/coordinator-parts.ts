@@ -132,7 +132,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     settings: followed,
     github: outside.githubReader,
     readSet: outside.readSet,
-    live: (environment) => noteSights(live(), environment, page, observation),
+    live: (environment) => noteSights(live(), environment, { page, observation, reconciliation }),
     reviews: reviewsStore,
     plans,
     policies,
@@ -221,18 +221,24 @@ function noteRun(
   if (run.state !== "running" && wasCancelled(run)) reviews.takeBackAfter(run);
 }
 
+interface SightListeners {
+  readonly page: Pick<PageFacts, "noteLive">;
+  readonly observation: Pick<Observation, "noteLive">;
+  readonly reconciliation: Pick<Reconciliation, "isFollowed">;
+}
+
 /** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */
 function noteSights(
   live: LiveAccess,
   environment: string,
-  page: Pick<PageFacts, "noteLive">,
-  observation: Pick<Observation, "noteLive">,
+  { page, observation, reconciliation }: SightListeners,
 ): LiveAccess {
   return {
     ...live,
     async describe(ref) {
       const described = await live.describe(ref);
-      if (!described.ok) return described;
+      // One that was forgotten while it was asked leaves nothing behind.
+      if (!described.ok || !reconciliation.isFollowed(environment, ref)) return described;
       const now = Date.now();
       page.noteLive(described.value, now);
       await observation.noteLive(

@@ -130,7 +130,7 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
     "list",
     now,
   );
-  keepLooks(context, looks);
+  keepLooks(context, looks, known.environment);
   const namespaces = looks.facts.map(({ view }) => view);
   const main = renderOverview({ ...known, namespaces }, createLinks(settings.github));
   return { title: known.environment ?? "Status", main, surroundings: known };
@@ -149,7 +149,7 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
   const history = readHistory(context, object, name);
   const followed = await followOperations(live, [known.facts], now);
   const looks = await lookLive(live, followed, "one", now);
-  keepLooks(context, looks);
+  keepLooks(context, looks, known.environment);
   const facts = looks.facts[0] ?? known.facts;
   const looked = looks.inTime.get(followed[0] ?? known.facts);
   const operations = (await history).map(viewOperation);
@@ -184,11 +184,11 @@ async function readHistory(context: ApiContext, object: string, name: string) {
 }
 
 /** After the answer: whoever looks next need not ask again. */
-function keepLooks(context: ApiContext, { learned }: Looks): void {
-  if (learned === null) return;
+function keepLooks(context: ApiContext, { learned }: Looks, environment: string | null): void {
+  if (learned === null || environment === null) return;
   const { coordinator } = context.var;
   const kept = learned
-    .then((looks) => coordinator.page.noteLooks(looks))
+    .then((looks) => coordinator.page.noteLooks(looks, environment))
     .catch((error: unknown) => logError("page.looks.notKept", {}, error));
   context.executionCtx.waitUntil(kept);
 }
