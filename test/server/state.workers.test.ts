@@ -420,6 +420,89 @@ describe("an import", () => {
     expect(live.body).toMatchObject({ namespace: { layout: { members: { length: 3 } } } });
   });
 
+  describe("follows the manifests that are followed here", () => {
+    /** The last look at an environment that declared two, and a new one with another manifest. */
+    async function movedOn(environment: string, since: readonly NamespaceSpec[]) {
+      const [kept, gone] = [`${environment}-kept`, `${environment}-gone`];
+      const both = [plain(kept), plain(gone)];
+      await followRun((await applyPlan(await makePlan(environment, both))).id);
+      await reconcile(environment);
+      const file = await exportState(send);
+      await loseState(coordinatorStub());
+      await followRun((await applyPlan(await makePlan(environment, since))).id);
+      await reconcile(environment);
+      return { kept, gone, file };
+    }
+
+    async function followedIn(environment: string): Promise<Record<string, number | null>> {
+      const rows = await sqlOf((sql) =>
+        sql
+          .exec<{ name: string; count: number | null; specDigest: string | null }>(
+            "SELECT name, specDigest, json_extract(body, '$.spec.count') AS count FROM reconciledNames WHERE environment = ?",
+            environment,
+          )
+          .toArray(),
+      );
+      for (const { count, specDigest } of rows) expect(specDigest === null).toBe(count === null);
+      return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
+    }
+
+    async function conditions(environment: string) {
+      await reconcile(environment);
+      const { body } = await call<DriftReport>("GET", `/v1/drift?environment=${environment}`);
+      return Object.fromEntries(body.conditions.map((one) => [one.namespace, one.reason]));
+    }
+
+    it("and declares nothing again that was taken out of them", async () => {
+      const { kept, gone, file } = await movedOn("state-20", [plain("state-20-kept", 3)]);
+      await importState(send, file);
+      expect(await followedIn("state-20")).toEqual({ [kept]: 3, [gone]: null });
+      expect(await conditions("state-20")).toEqual({ [kept]: "InSync" });
+    });
+
+    it("also for a namespace that did not answer here yet", async () => {
+      const environment = "state-21";
+      const kept = `${environment}-kept`;
+      const other = plain(`${environment}-other`);
+      const { gone, file } = await movedOn(environment, [other]);
+      await controlsOf(kept).breakCalls({ kind: "unreachable", message: "" }, 100);
+      // Declared with another count, and never seen by this coordinator.
+      await sqlOf((sql) => {
+        const body = `json_set(body, '$.name', ?1, '$.registry', null, '$.spec.name', ?1, '$.spec.count', 5)`;
+        sql.exec(
+          `INSERT INTO reconciledNames SELECT environment, ?1, object, 0, 0, 'other', 0, 1, 0, json_set(${body}, '$.specDigest', 'other')
+            FROM reconciledNames WHERE name = ?2`,
+          kept,
+          other.name,
+        );
+      });
+      await importState(send, file);
+      await controlsOf(kept).breakCalls({ kind: "unreachable", message: "" }, 0);
+      expect(await followedIn(environment)).toEqual({ [kept]: 5, [gone]: null, [other.name]: 2 });
+    });
+
+    it("and those of the file where it is newer, whole", async () => {
+      const environment = "state-22";
+      const { kept, gone, file } = await movedOn(environment, [plain(`${environment}-kept`, 3)]);
+      const newer = await exportState(send);
+      await loseState(coordinatorStub());
+      await importState(send, file);
+      await importState(send, newer);
+      expect(await followedIn(environment)).toEqual({ [kept]: 3, [gone]: null });
+    });
+
+    it("and those of the file where none could be read here", async () => {
+      const environment = "state-23";
+      const { kept, gone, file } = await movedOn(environment, [plain(`${environment}-kept`, 3)]);
+      await sqlOf((sql) => sql.exec("DELETE FROM reconciledNames"));
+      await importState(send, file);
+      expect(await followedIn(environment)).toEqual({ [kept]: 2, [gone]: 2 });
+      // They are read again, though nothing has moved.
+      expect(await conditions(environment)).toEqual({ [kept]: "InSync" });
+      expect(await followedIn(environment)).toEqual({ [kept]: 3, [gone]: null });
+    });
+  });
+
   it("keeps declared what several have applied, each for some namespaces", async () => {
     const { fingerprint } = await makePlan("state-19", [plain("s19-mine")]);
     const whole = JSON.stringify({ environment: "state-19", namespaces: [plain("s19-other")] });

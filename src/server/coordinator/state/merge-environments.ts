@@ -9,6 +9,8 @@
  * A namespace comes without what would let something start by itself: the run that is about it,
  * the review that a run has left unfinished, the pending change. The next look finds what is to be
  * done, and whether it is reviewed. Drifts that were told stay told.
+ *
+ * What an environment follows comes from one side as a whole: see followed-specs.ts.
  */
 import { AlertsStore } from "../../../alerts/alerts-store.ts";
 import type { AlertState } from "../../../alerts/alert-state.ts";
@@ -16,6 +18,7 @@ import type { Pause } from "../../../model/drift.ts";
 import type { EnvironmentState } from "../../../reconcile/environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "../../../reconcile/namespace-state.ts";
 import { ReconcileDocuments, StateStore } from "../../../reconcile/state-store.ts";
+import { FollowedSpecs } from "./followed-specs.ts";
 import type { StagedRows } from "./staged-rows.ts";
 import type { Tally } from "./tally.ts";
 
@@ -93,22 +96,37 @@ function mergeNamespaces(
   tally: Tally,
   newer: ReadonlySet<string>,
 ): void {
-  const stores = new Map<string, StateStore>();
+  const environments = new Map<string, Merging>();
   for (const row of staged.all<{ readonly environment: string; readonly body: NamespaceState }>(
     "reconciledNames",
   )) {
     const { environment, body } = row;
-    const store = stores.get(environment) ?? new StateStore(sql, documents, environment);
-    stores.set(environment, store);
+    const known = environments.get(environment);
+    const { store, followed } = known ?? begin(environment);
+    if (!known) environments.set(environment, { store, followed });
     const ours = store.read(body);
     // One that was never looked at here says nothing.
     const isOurs = ours !== null && ours.registry !== null && !newer.has(environment);
-    tally.note("reconciledNames", isOurs ? "kept" : ours === null ? "added" : "replaced");
-    if (!isOurs) store.write([withoutLeave(body)]);
+    const state = followed.apply(isOurs ? ours : withoutLeave(body), ours, body);
+    const isSame = JSON.stringify(state) === JSON.stringify(ours);
+    tally.note("reconciledNames", isSame ? "kept" : ours === null ? "added" : "replaced");
+    if (!isSame) store.write([state]);
+  }
+  for (const { followed } of environments.values()) followed.end();
+
+  function begin(environment: string): Merging {
+    const store = new StateStore(sql, documents, environment);
+    const theirs = staged.declared(environment);
+    return { store, followed: new FollowedSpecs(store, theirs, newer.has(environment)) };
   }
 }
 
-/** As it is known, but for what would let something start. Looked at in the next pass. */
+interface Merging {
+  readonly store: StateStore;
+  readonly followed: FollowedSpecs;
+}
+
+/** As it is known, but for what would let something start. It is looked at in the next pass. */
 function withoutLeave(state: NamespaceState): NamespaceState {
   return {
     ...state,

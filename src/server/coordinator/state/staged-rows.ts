@@ -4,6 +4,7 @@
  * that was not applied.
  */
 import type { ImportReport, StateHeader, StateRow } from "../../../model/state-file.ts";
+import type { NamespaceRef } from "../../../model/live.ts";
 import { allTables } from "./state-tables.ts";
 
 const SCHEMA = `
@@ -120,6 +121,18 @@ export class StagedRows {
       )
       .toArray()
       .map(({ id }) => id);
+  }
+
+  /** Namespaces that the manifests of an environment declare, as the file knows it. */
+  declared(environment: string): NamespaceRef[] {
+    return this.#sql
+      .exec<Record<"name" | "object", string>>(
+        `SELECT json_extract(row, '$.name') AS name, json_extract(row, '$.object') AS object FROM stagedRows
+          WHERE tableName = 'reconciledNames' AND json_extract(row, '$.environment') = ?
+            AND json_extract(row, '$.body.specDigest') IS NOT NULL`,
+        environment,
+      )
+      .toArray();
   }
 
   drop(): void {
