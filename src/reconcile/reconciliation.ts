@@ -41,7 +41,7 @@ import {
   RegistriesStore,
   type RepairNotes,
 } from "../repair/registries-store.ts";
-import { ReconcileDocuments, StateStore } from "./state-store.ts";
+import { ReconcileDocuments, StateStore, StoreClosed } from "./state-store.ts";
 
 /**
  * Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other
@@ -165,6 +165,10 @@ export class Reconciliation implements ReconcileCalls {
 
   /** The storage was changed under it: what is kept in memory is read anew. */
   reload(): void {
+    for (const [environment, store] of this.#stores) {
+      store.close();
+      this.#waiters.wake(environment);
+    }
     this.#stores.clear();
     // States that were imported may follow policies that nobody here knows to be applied.
     this.#parts.policies.recheck();
@@ -294,6 +298,8 @@ export class Reconciliation implements ReconcileCalls {
         this.#parts.onTick(state);
         this.#waiters.wake(environment);
       } catch (error) {
+        // The pass is over with the state that it worked on.
+        if (error instanceof StoreClosed) continue;
         logError("reconcile.slice.failed", { environment }, error);
         this.#notBefore.set(environment, Date.now() + FAULT_DELAY_MS);
       }
@@ -330,7 +336,10 @@ export class Reconciliation implements ReconcileCalls {
       runs: {
         find: (id) => parts.runs.findRun(id),
         findRival: (names) => parts.starts.findRival(environment, names),
-        start: (run) => parts.starts.startOwn(run),
+        start: (run) => {
+          store.requireOpen();
+          return parts.starts.startOwn(run);
+        },
         detach: (id, namespace, reason) => parts.runs.detach(id, namespace, reason),
       },
       registries: {
@@ -344,7 +353,10 @@ export class Reconciliation implements ReconcileCalls {
         },
       },
       unseenRefs: () => store.unseen(),
-      forget: (ref) => this.forget(environment, ref),
+      forget: (ref) => {
+        store.requireOpen();
+        this.forget(environment, ref);
+      },
       isWindowOpen: areWindowsOpen,
       paused: () => this.pause(),
       resumedAt: () => this.#documents.resumedAt(),

@@ -85,12 +85,16 @@ export class ReconcileDocuments {
   }
 }
 
+/** The rows were taken over from a file: what is known from before must not be written. */
+export class StoreClosed extends Error {}
+
 /** The rows of one environment. One instance each, since it keeps the totals. */
 export class StateStore implements ReconcileStore {
   readonly #sql: SqlStorage;
   readonly #documents: ReconcileDocuments;
   readonly #environment: string;
   #totals: Totals | null = null;
+  #isClosed = false;
 
   constructor(sql: SqlStorage, documents: ReconcileDocuments, environment: string) {
     this.#sql = sql;
@@ -98,11 +102,22 @@ export class StateStore implements ReconcileStore {
     this.#environment = environment;
   }
 
+  /** The rows were changed under it. Whoever still works with it ends at its next write. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** @throws StoreClosed */
+  requireOpen(): void {
+    if (this.#isClosed) throw new StoreClosed("The state was replaced by an import");
+  }
+
   readEnvironment(): EnvironmentState | null {
     return this.#documents.read<EnvironmentState>("environment", this.#environment);
   }
 
   writeEnvironment(state: EnvironmentState): void {
+    this.requireOpen();
     this.#documents.write("environment", this.#environment, state);
   }
 
@@ -115,6 +130,7 @@ export class StateStore implements ReconcileStore {
   }
 
   write(states: readonly NamespaceState[]): void {
+    this.requireOpen();
     for (const state of states) {
       this.#count(this.#figures(state), -1);
       this.#sql.exec(

@@ -3,7 +3,7 @@
  * does to an empty, an older and a newer coordinator.
  */
 import { runInDurableObject } from "cloudflare:test";
-import { describe, expect, inject, it } from "vitest";
+import { describe, expect, inject, it, vi } from "vitest";
 
 import type { Run, RunList } from "../../src/model/api.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
@@ -501,6 +501,44 @@ describe("an import", () => {
       expect(await conditions(environment)).toEqual({ [kept]: "InSync" });
       expect(await followedIn(environment)).toEqual({ [kept]: 3, [gone]: null });
     });
+  });
+
+  it("is not undone by a tick that has begun before it", async () => {
+    await loseState(coordinatorStub());
+    await lived("state-24", "s24-orders");
+    const file = await exportState(send);
+    await sqlOf((sql) => {
+      sql.exec(
+        "UPDATE reconciledNames SET dueAt = 0, body = json_set(body, '$.rows', 1) WHERE name = 's24-orders'",
+      );
+      sql.exec(
+        "UPDATE reconcileDocuments SET body = json_set(body, '$.checkedAt', 1) WHERE id = 'state-24'",
+      );
+    });
+    const controls = controlsOf("s24-orders");
+    const before = (await controls.verbs()).length;
+    await controls.setDelay(3000);
+    const tick = reconcile("state-24");
+    await vi.waitFor(async () => expect((await controls.verbs()).length).toBeGreaterThan(before), {
+      timeout: 10_000,
+      interval: 20,
+    });
+    await controls.setDelay(0);
+    expect(rowsOf(await importState(send, file), "reconciledNames").replaced).toBe(1);
+    const imported = await exportState(send);
+    // Whoever waits for the tick does not wait for one that is over.
+    expect((await tick).status).toBe(200);
+    // By now the object has answered the tick that had asked it.
+    await vi.waitFor(
+      async () => expect(await controls.answered()).toBe((await controls.verbs()).length),
+      { timeout: 10_000, interval: 20 },
+    );
+    const after = await exportState(send);
+    expect(after.tables["reconciledNames"]).toEqual(imported.tables["reconciledNames"]);
+    expect(after.tables["reconcileDocuments"]).toEqual(imported.tables["reconcileDocuments"]);
+    await reconcile("state-24");
+    const { body } = await call<DriftReport>("GET", "/v1/drift?environment=state-24");
+    expect(body.conditions).toMatchObject([{ namespace: "s24-orders", reason: "InSync" }]);
   });
 
   it("keeps declared what several have applied, each for some namespaces", async () => {

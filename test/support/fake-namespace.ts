@@ -22,12 +22,15 @@ export interface FakeControls {
   setDelay(delayMs: number): Promise<void>;
   /** Verbs asked of this object so far. */
   verbs(): Promise<string[]>;
+  /** Questions that it has answered so far. */
+  answered(): Promise<number>;
 }
 
 export class FakeNamespace extends DurableObject implements FakeControls {
   #access: MemoryAccess | null = null;
   #pace = 2;
   readonly #verbs: string[] = [];
+  #answered = 0;
   #throwsLeft = 0;
   #delayMs = 0;
 
@@ -41,6 +44,7 @@ export class FakeNamespace extends DurableObject implements FakeControls {
     }
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const answer = await this.#ask(request);
+    this.#answered++;
     if (answer.ok) return success(answer.value);
     return failure({
       kind: answer.failure.reason ?? "invalid",
@@ -68,6 +72,10 @@ export class FakeNamespace extends DurableObject implements FakeControls {
 
   async setDelay(delayMs: number): Promise<void> {
     this.#delayMs = delayMs;
+  }
+
+  async answered(): Promise<number> {
+    return this.#answered;
   }
 
   async verbs(): Promise<string[]> {
