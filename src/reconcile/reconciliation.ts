@@ -88,7 +88,11 @@ export interface ReconciliationParts {
   /** Names that environments remember, of what is or was sharded. */
   readonly names: Pick<
     CoordinatorStore,
-    "environmentsOf" | "rememberNamespaces" | "forgetNamespaces"
+    | "environmentsOf"
+    | "rememberNamespaces"
+    | "forgetNamespaces"
+    | "claimNamespaces"
+    | "releaseNamespace"
   >;
   readonly runs: Pick<RunBook, "findRun" | "detach">;
   readonly starts: Pick<RunStarts, "startOwn" | "findRival">;
@@ -181,6 +185,7 @@ export class Reconciliation implements ReconcileCalls {
       this.#store(environment).remove(ref);
       this.#parts.policies.forget(environment, ref.name);
       this.#parts.names.forgetNamespaces(environment, [ref]);
+      this.#parts.names.releaseNamespace(environment, ref);
     });
   }
 
@@ -346,8 +351,10 @@ export class Reconciliation implements ReconcileCalls {
         read: (ref) => this.registries.read(ref),
         note: (ref, registry) => {
           // Forgotten while the object was asked.
-          if (store.read(ref) === null) return;
+          const state = store.read(ref);
+          if (state === null) return;
           this.registries.note(ref, registry);
+          if (state.spec !== null) parts.names.claimNamespaces(environment, [ref]);
           // Its environment lists it from now on, also when somebody sharded it by hand.
           if (registry.epoch > 0) parts.names.rememberNamespaces(environment, [ref]);
         },

@@ -169,6 +169,7 @@ export class RunStarts implements StartCalls {
       plans.noteApplied(plan.environment, fingerprint, order.holdsFor ?? null);
     const changed = plan.changes.map(({ namespace: name, object }) => ({ name, object }));
     store.rememberNamespaces(plan.environment, changed);
+    store.claimNamespaces(plan.environment, changed);
     book.write(record, null, 0, now);
     return success(record.run);
   }

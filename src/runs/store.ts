@@ -32,6 +32,11 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS runsByState ON runs (state);
   CREATE TABLE IF NOT EXISTS namespaces (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
 `;
+/** Of environments that remembered a namespace before there were claims, nobody knows why. */
+const CLAIMS = `
+  CREATE TABLE claims (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
+  INSERT INTO claims SELECT environment, name, object FROM namespaces;
+`;
 
 export interface StoredPlan {
   readonly fingerprint: string;
@@ -65,6 +70,8 @@ export class CoordinatorStore {
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     sql.exec(SCHEMA);
+    const tables = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'claims'");
+    if (tables.toArray().length === 0) sql.exec(CLAIMS);
   }
 
   /** @param kept plans that stay however old they are. */
@@ -126,6 +133,22 @@ export class CoordinatorStore {
         name,
         object,
       );
+  }
+
+  /** The environment has declared them, or runs a change of them: more than to have seen them. */
+  claimNamespaces(environment: string, refs: readonly NamespaceRef[]): void {
+    for (const { name, object } of refs)
+      this.#sql.exec("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", environment, name, object);
+  }
+
+  /** The namespace is no more: the environment claims nothing of it. */
+  releaseNamespace(environment: string, { name, object }: NamespaceRef): void {
+    this.#sql.exec(
+      "DELETE FROM claims WHERE environment = ? AND name = ? AND object = ?",
+      environment,
+      name,
+      object,
+    );
   }
 
   forgetNamespaces(environment: string, refs: readonly NamespaceRef[]): void {

@@ -19,6 +19,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   runs: "Runs. Their bodies are documents",
   leases: "The last token of the runs of each environment",
   namespaces: "Namespaces that each environment remembers, since they are or were sharded",
+  claims: "Namespaces that each environment declares or has declared, or has run a change of",
   registries: "The highest epoch of each namespace that was seen, and its members",
   reconcileDocuments: "Each environment as the last tick left it, and the switch that pauses",
   reconciledNames: "Each namespace as the last look left it",

@@ -65,6 +65,9 @@ async function undeclare(environment: string): Promise<void> {
   await reconcile(environment);
 }
 
+/** Tables that have a row for each namespace that is remembered. */
+const TABLES = ["namespaces", "claims", "registries", "reconciledNames", "sights", "listedNames"];
+
 function planForget(name: string, object = "ORDERS") {
   return call<ForgetPlan>("GET", `/v1/namespaces/${name}/forget?object=${object}`, {
     token: "read-token",
@@ -242,7 +245,7 @@ describe("forget", () => {
     const next = await makePlan("memory-10", [spec("memory-10-other", { count: 3 })]);
     expect(next.notices).toEqual([]);
     await reconcile("memory-10");
-    for (const table of ["namespaces", "registries", "reconciledNames", "sights", "listedNames"]) {
+    for (const table of TABLES) {
       const left = await sqlOf((sql) =>
         sql.exec(`SELECT name FROM ${table} WHERE name = 'm10-orders'`).toArray(),
       );
@@ -270,7 +273,7 @@ describe("forget", () => {
     await controls.setDelay(0);
     expect((await forget(name)).status).toBe(200);
     await asking;
-    for (const table of ["namespaces", "registries", "reconciledNames", "sights", "listedNames"]) {
+    for (const table of TABLES) {
       const left = await sqlOf((sql) =>
         sql.exec(`SELECT name FROM ${table} WHERE name = ?`, name).toArray(),
       );

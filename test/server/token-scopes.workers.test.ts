@@ -457,6 +457,67 @@ describe("an apply, without a repository", () => {
   );
 });
 
+describe("a token for A in one environment", () => {
+  const name = "voice-a";
+  const other = "voice-other";
+  const here = { name: "voice", namespaces: [name], environments: ["voice-1"] };
+  const there = { name: "voice-there", namespaces: [name], environments: ["voice-2"] };
+  const statusOf = async (entry: Entry) =>
+    (await ask(entry, "GET", `/v1/namespaces/${name}`)).status;
+  const planIn = (environment: string, names: readonly string[]) =>
+    call<Plan>("POST", "/v1/plans", {
+      token: "plan-token",
+      body: {
+        desired: desired(
+          environment,
+          names.map((one) => declared(one, one)),
+        ),
+      },
+    });
+  const tick = async (environment: string) =>
+    call("POST", `/v1/reconcile?environment=${environment}&wait=20`);
+
+  beforeAll(async () => {
+    await followRun((await applyPlan((await planIn("voice-1", [name])).body)).id);
+    await tick("voice-1");
+    await followRun((await applyPlan((await planIn("voice-2", [other])).body)).id);
+    await tick("voice-2");
+  }, 60_000);
+
+  it("holds for it whatever somebody plans in other environments, which claims nothing", async () => {
+    expect(await statusOf(here)).toBe(200);
+    expect((await planIn("voice-made-up", [name])).status).toBe(200);
+    expect(await statusOf(here)).toBe(200);
+    // One that is followed looks at what plans have remembered.
+    expect((await planIn("voice-2", [name, other])).status).toBe(200);
+    await tick("voice-2");
+    expect(await statusOf(here)).toBe(200);
+    expect(await statusOf(there)).toBe(403);
+    const shown = await ask(here, "GET", "/v1/namespaces");
+    expect(shown.text).toContain(name);
+  });
+
+  it("holds for it after its manifest is gone, and a token of another one does not", async () => {
+    const [only] = ["voice-rest"];
+    await followRun((await applyPlan((await planIn("voice-1", [only])).body)).id);
+    await tick("voice-1");
+    expect(await statusOf(here)).toBe(200);
+    expect(await statusOf(there)).toBe(403);
+    // Nor does it by a plan of its own.
+    const own = { desired: desired("voice-2", [declared(name, name)]) };
+    expect((await ask(there, "POST", "/v1/plans", own)).status).toBe(403);
+  });
+
+  it("loses it once another environment has run a change of it", async () => {
+    const plan = await call<Plan>("POST", "/v1/plans", {
+      body: { desired: desired("voice-2", [{ ...declared(name, name), count: 3 }]) },
+    });
+    await followRun((await applyPlan(plan.body)).id);
+    expect(await statusOf(here)).toBe(403);
+    expect(await statusOf({ ...here, environments: ["voice-1", "voice-2"] })).toBe(200);
+  });
+});
+
 describe("a run of A and B", () => {
   it("is shown with what the token holds for, and ended by none that holds for less", async () => {
     await controlsOf("mixed-a").setPace(10_000);

@@ -223,8 +223,8 @@ function isOpen({ namespaces, labels }: TokenScope): boolean {
 }
 
 /**
- * True when the scope holds for the namespace wherever it is known: it is one set of objects,
- * whichever environment declares it.
+ * True when the scope holds for the namespace in each environment that claims it: it is one set of
+ * objects, whichever environment declares it. Where none does, those count that have planned it.
  *
  * @param known what is known of this very namespace.
  */
@@ -234,7 +234,9 @@ function holds(
   environment: string | null,
   known: readonly KnownRef[],
 ): boolean {
-  const places = new Set(known.map((one) => one.environment));
+  const claims = known.filter((one) => one.isClaimed);
+  // Whoever may plan can have any environment remember a name, and takes it from nobody by that.
+  const places = new Set((claims.length > 0 ? claims : known).map((one) => one.environment));
   if (environment !== null) places.add(environment);
   if (scope.environments !== null) {
     if (places.size === 0) return false;

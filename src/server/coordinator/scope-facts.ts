@@ -20,6 +20,11 @@ export interface PlanScope {
 /** A namespace in an environment, with the labels of its manifest; null when none declares it. */
 export interface KnownRef extends DeclaredRef {
   readonly labels: Readonly<Record<string, string>> | null;
+  /**
+   * True where a merged manifest declares or has declared it, or a run has changed it; false where
+   * it was only planned.
+   */
+  readonly isClaimed: boolean;
 }
 
 /** The calls about what tokens hold for. */
@@ -39,6 +44,7 @@ export interface ScopeSources {
 }
 
 type Row = Record<"environment" | "name" | "object", string> & { readonly labels: string | null };
+type KnownRow = Row & { readonly isClaimed: number };
 
 export class ScopeFacts implements ScopeCalls {
   readonly #sql: SqlStorage;
@@ -53,18 +59,22 @@ export class ScopeFacts implements ScopeCalls {
   known(refs: readonly NamespaceRef[]): KnownRef[] {
     const wanted = JSON.stringify(refs.map(({ name, object }) => ({ name, object })));
     return this.#sql
-      .exec<Row>(
+      .exec<KnownRow>(
         `WITH wanted AS (SELECT json_extract(value, '$.name') AS name, json_extract(value, '$.object') AS object FROM json_each(?1)),
-           seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames)
-         SELECT seen.environment, seen.name, seen.object, json_extract(state.body, '$.spec.labels') AS labels
+           seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames
+             UNION SELECT environment, name, object FROM claims)
+         SELECT seen.environment, seen.name, seen.object, json_extract(state.body, '$.spec.labels') AS labels,
+             state.specDigest IS NOT NULL OR claims.name IS NOT NULL AS isClaimed
            FROM wanted JOIN seen ON seen.name = wanted.name AND seen.object = wanted.object
            LEFT JOIN reconciledNames AS state ON state.environment = seen.environment AND state.name = seen.name AND state.object = seen.object
+           LEFT JOIN claims ON claims.environment = seen.environment AND claims.name = seen.name AND claims.object = seen.object
            ORDER BY seen.environment, seen.name, seen.object`,
         wanted,
       )
       .toArray()
-      .map(({ labels, ...ref }) => ({
+      .map(({ labels, isClaimed, ...ref }) => ({
         ...ref,
+        isClaimed: isClaimed === 1,
         labels: labels === null ? null : (JSON.parse(labels) as Record<string, string>),
       }));
   }

@@ -12,6 +12,7 @@ type Row = Readonly<Record<string, unknown>>;
 /** SQL that is true when the file's row, `excluded`, is the newer one. */
 const IS_NEWER = {
   namespaces: "false",
+  claims: "false",
   leases: "excluded.token > token",
   // After a repair what was seen before it says nothing; else the higher epoch was live.
   registries: "(excluded.repairs, excluded.epoch) > (repairs, epoch)",

@@ -85,6 +85,7 @@ export const STATE_TABLES = {
     "name",
     "object",
   ]),
+  claims: table({ environment: text, name: text, object: text }, ["environment", "name", "object"]),
   registries: table(
     {
       object: text,
