@@ -19,17 +19,24 @@ const WORDS = {
   nothing: "Nothing was imported",
 };
 
+/** What its user has agreed to beforehand. */
+export interface ImportConsent {
+  readonly isApproved: boolean;
+  /** The file may be another Worker's. */
+  readonly acceptsOther: boolean;
+}
+
 export async function importState(
   session: Session,
   api: ApiClient,
   path: string,
-  isApproved: boolean,
+  { isApproved, acceptsOther }: ImportConsent,
 ): Promise<CliResult<Outcome>> {
   const text = await readText(session, path);
   if (!text.ok) return text;
   const document = readStateDocument(path, text.value);
   if (!document.ok) return document;
-  const sent = await sendStateDocument(api, document.value);
+  const sent = await sendStateDocument(api, document.value, acceptsOther);
   if (!sent.ok) return sent;
   const shown = await api.importReport(sent.value);
   if (!shown.ok) return shown;

@@ -1,7 +1,7 @@
 /** The part of the API's client that exports and imports the Worker's own state. */
 import type {
   ImportReport,
-  StateHeader,
+  ImportRequest,
   StateIndex,
   StatePage,
   StateRow,
@@ -21,7 +21,7 @@ export interface StateApi {
   stateIndex(): Promise<CliResult<StateIndex>>;
   /** @param after `next` of the page before; null for the first. */
   statePage(table: string, after: string | null): Promise<CliResult<StatePage>>;
-  beginImport(header: StateHeader): Promise<CliResult<{ readonly id: string }>>;
+  beginImport(request: ImportRequest): Promise<CliResult<{ readonly id: string }>>;
   /** Adds rows to an import; sent again, they are there once. */
   stageRows(id: string, table: string, rows: readonly StateRow[]): Promise<CliResult<null>>;
   /** Says what the import would do. */
@@ -51,7 +51,7 @@ export function createStateApi({ get, getSlowly, post, put }: Senders): StateApi
   return {
     stateIndex: () => get("/v1/state", readStateIndex),
     statePage: (table, after) => getSlowly(pathOfPage(table, after), readStatePage),
-    beginImport: (header) => post("/v1/state/imports", header, "whenTransient", readImportId),
+    beginImport: (request) => post("/v1/state/imports", request, "whenTransient", readImportId),
     stageRows: (id, table, rows) =>
       put(`${pathOfImport(id)}/${encodeURIComponent(table)}`, rows, readNothing),
     importReport: (id) => getSlowly(pathOfImport(id), readImportReport),

@@ -3,10 +3,10 @@
  * is sent. It never lies in memory twice.
  */
 import {
+  type ImportRequest,
   STATE_KIND,
   STATE_VERSION,
   type StateDocument,
-  type StateHeader,
   type StateRow,
 } from "../model/state-file.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -79,8 +79,11 @@ export function readStateDocument(path: string, text: string): CliResult<StateDo
 export async function sendStateDocument(
   api: ApiClient,
   { tables, ...header }: StateDocument,
+  acceptsOther: boolean,
 ): Promise<CliResult<string>> {
-  const begun = await api.beginImport(header satisfies StateHeader);
+  // A file may not say of itself that it is welcome.
+  const { acceptsOther: _own, ...rest } = header as ImportRequest;
+  const begun = await api.beginImport({ ...rest, ...(acceptsOther ? { acceptsOther } : {}) });
   if (!begun.ok) return begun;
   const { id } = begun.value;
   for (const [table, rows] of Object.entries(tables)) {

@@ -15,8 +15,19 @@ export interface StateHeader {
   readonly version: number;
   /** When the export began, in milliseconds since the Unix epoch. */
   readonly exportedAt: number;
+  /**
+   * The id of the Worker's coordinator: it outlives its storage, and is another one in another
+   * deployment. A file without it is of nobody knows which.
+   */
+  readonly worker?: string;
   /** GitHub's number of the repository that the Worker follows; null without one. */
   readonly repositoryId: string | null;
+}
+
+/** `POST /v1/state/imports`. */
+export interface ImportRequest extends StateHeader {
+  /** True to take over the state of another Worker, or of one that follows no repository. */
+  readonly acceptsOther?: boolean;
 }
 
 /** The document. `tables` has the rows of each table by its name. */

@@ -38,14 +38,22 @@ const header = {
     .int()
     .min(0)
     .describe("When the export began, in milliseconds since the Unix epoch"),
+  worker: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .describe("The id of the Worker's coordinator, which outlives its storage")
+    .exactOptional(),
   repositoryId: z
     .string()
     .nullable()
     .describe("GitHub's number of the repository that the Worker follows; null without one"),
 };
 
-/** The header of an import. */
-export const stateHeaderSchema = z.strictObject(header);
+/** The header of an import, and whether it may be another Worker's. */
+export const importRequestSchema = z.strictObject({
+  ...header,
+  acceptsOther: z.boolean().exactOptional(),
+});
 
 /** Rows of one table; null when there is no such table. */
 export function stateRowsSchema(table: string): z.ZodType<Record<string, unknown>[]> | null {

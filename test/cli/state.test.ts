@@ -24,6 +24,7 @@ const HEADER = {
   kind: "shardctl/state",
   version: 1,
   exportedAt: Date.UTC(2026, 10, 29, 3),
+  worker: "c0".repeat(32),
   repositoryId: "1001",
 } as const;
 const REPORT: ImportReport = {
@@ -182,6 +183,17 @@ describe("shardctl import --state", () => {
       body: { fingerprint: REPORT.fingerprint },
     });
     expect(JSON.parse(stdout)).toEqual({ imported: { ...REPORT, isApplied: true } });
+  });
+
+  it("takes over another Worker's file only when its user says so, not when the file does", async () => {
+    const claiming = { "state.json": JSON.stringify({ ...document, acceptsOther: true }) };
+    const argv = ["import", "--state", "state.json", "--auto-approve"];
+    const plain = await run(argv, importing(REPORT), nothing, claiming);
+    expect(plain.requests[0]?.body).toEqual(HEADER);
+    await server?.close();
+    const flag = "--from-another-worker";
+    const meant = await run([...argv, flag], importing(REPORT), nothing, claiming);
+    expect(meant.requests[0]?.body).toEqual({ ...HEADER, acceptsOther: true });
   });
 
   it("cuts many rows into requests that the API takes", async () => {

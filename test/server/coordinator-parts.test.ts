@@ -15,6 +15,7 @@ function assemble(settings: Settings | null): CoordinatorParts {
     transactionSync: <Value>(write: () => Value): Value => write(),
   } as unknown as DurableObjectStorage;
   return assembleCoordinator({
+    id: "0".repeat(64),
     storage,
     settings: () => settings,
     github: () => null,

@@ -134,6 +134,10 @@ describe("an import", () => {
       body: { kind: "blocked" },
     });
     expect((await exportState(send)).tables["namespaces"]).toEqual([]);
+    const lacks = { ...file, repositoryId: null };
+    expect((await showImport(send, lacks)).obstacles).toMatchObject([
+      expect.stringContaining("follows no repository, and this one follows repository 1001"),
+    ]);
     const staging = [{ kind: "environment", id: "staging", body: newEnvironmentState("staging") }];
     const elsewhere = { ...file, tables: { ...file.tables, reconcileDocuments: staging } };
     expect((await showImport(send, elsewhere)).obstacles).toMatchObject([

@@ -288,6 +288,50 @@ describe("an import", () => {
     });
   });
 
+  it.each<[string, (file: StateDocument) => StateDocument, string]>([
+    [
+      "another Worker",
+      (file) => ({ ...file, worker: "0".repeat(64) }),
+      "the file is of another Worker (000000000000), and this one is ",
+    ],
+    [
+      "nobody knows which Worker",
+      ({ worker: _worker, ...file }) => file,
+      "the file does not say which Worker it is of",
+    ],
+    [
+      "a Worker that follows a repository",
+      (file) => ({ ...file, repositoryId: "7" }),
+      "follows repository 7, and this one follows no repository",
+    ],
+  ])(
+    "of %s is refused, unless whoever imports it says that it is meant",
+    async (what, make, reason) => {
+      await loseState(coordinatorStub());
+      const environment = `state-30-${what.split(" ")[0]}`;
+      await lived(environment, `${environment}-orders`);
+      const file = make(await exportState(send));
+      await loseState(coordinatorStub());
+      const shown = await showImport(send, file);
+      expect(shown.obstacles).toMatchObject([expect.stringContaining(reason)]);
+      const body = { fingerprint: shown.fingerprint };
+      const refused = await refusal("POST", `/v1/state/imports/${shown.id}/apply`, { body });
+      expect(refused).toMatchObject({ status: 409, body: { kind: "blocked" } });
+      expect(await reviewsOf(environment)).toEqual([]);
+      const accepted = await importState(send, file, true);
+      expect(accepted).toMatchObject({ isApplied: true, obstacles: [] });
+      expect(accepted.notes).toContainEqual(expect.stringContaining(reason));
+      expect(await reviewsOf(environment)).toHaveLength(1);
+    },
+  );
+
+  it("says which Worker it is of, before and after its state was lost", async () => {
+    const { worker } = await exportState(send);
+    expect(worker).toMatch(/^[0-9a-f]{64}$/);
+    await loseState(coordinatorStub());
+    expect((await exportState(send)).worker).toBe(worker);
+  });
+
   it("refuses another version, and what is no state", async () => {
     for (const body of [
       { kind: "shardctl/state", version: 2, exportedAt: 1, repositoryId: null },

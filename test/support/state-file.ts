@@ -42,17 +42,25 @@ export async function exportState(send: Send): Promise<StateDocument> {
 }
 
 /** Sends all of it, and returns what would be done. */
-export async function showImport(send: Send, document: StateDocument): Promise<ImportReport> {
-  const { tables, ...header } = document;
-  const { id } = await ask<{ readonly id: string }>(send, "POST", "/v1/state/imports", header);
+export async function showImport(
+  send: Send,
+  { tables, ...header }: StateDocument,
+  acceptsOther = false,
+): Promise<ImportReport> {
+  const begin = { ...header, ...(acceptsOther ? { acceptsOther } : {}) };
+  const { id } = await ask<{ readonly id: string }>(send, "POST", "/v1/state/imports", begin);
   for (const [table, rows] of Object.entries(tables))
     for (let at = 0; at < rows.length; at += 1000)
       await ask(send, "PUT", `/v1/state/imports/${id}/${table}`, rows.slice(at, at + 1000));
   return ask<ImportReport>(send, "GET", `/v1/state/imports/${id}`);
 }
 
-export async function importState(send: Send, document: StateDocument): Promise<ImportReport> {
-  const { id, fingerprint } = await showImport(send, document);
+export async function importState(
+  send: Send,
+  document: StateDocument,
+  acceptsOther = false,
+): Promise<ImportReport> {
+  const { id, fingerprint } = await showImport(send, document, acceptsOther);
   return ask<ImportReport>(send, "POST", `/v1/state/imports/${id}/apply`, { fingerprint });
 }
 

@@ -30,6 +30,7 @@ interface ImportOptions extends CommonOptions {
   readonly force?: boolean;
   readonly state?: string;
   readonly autoApprove?: boolean;
+  readonly fromAnotherWorker?: boolean;
 }
 
 export function defineImport(program: Command, perform: Perform): void {
@@ -50,7 +51,11 @@ export function defineImport(program: Command, perform: Perform): void {
       "--state <file>",
       "take over the Worker's own state from a file of `export --state`; shows it and asks first",
     )
-    .option("--auto-approve", "with --state: do not ask");
+    .option("--auto-approve", "with --state: do not ask")
+    .option(
+      "--from-another-worker",
+      "with --state: take over the file of another Worker, as after a move",
+    );
   withHelp(withServerOptions(command), [
     ["shardctl import", "all that the reconciler knows"],
     ["shardctl import --namespace orders --object ORDERS", "one"],
@@ -67,7 +72,10 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   if (options.state !== undefined)
-    return importState(session, api.value, options.state, options.autoApprove === true);
+    return importState(session, api.value, options.state, {
+      isApproved: options.autoApprove === true,
+      acceptsOther: options.fromAnotherWorker === true,
+    });
   const reports = await findLive(api.value, options);
   if (!reports.ok) return reports;
   const out = options.out ?? project.value.manifests[0] ?? "manifests";

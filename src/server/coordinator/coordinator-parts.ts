@@ -48,6 +48,8 @@ import { CoordinatorStore } from "../../runs/store.ts";
 
 /** The outside world, as the object's parts reach it. */
 export interface Outside {
+  /** The object's own. */
+  readonly id: string;
   readonly storage: DurableObjectStorage;
   /** Null when the Worker is set up wrongly. */
   readonly settings: () => Settings | null;
@@ -186,7 +188,12 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       runs,
       scopes: new ScopeFacts(storage.sql, plans),
       starts,
-      state: new StateBook({ storage, settings: followed, reconciliation }),
+      state: new StateBook({
+        storage,
+        worker: outside.id,
+        settings: followed,
+        reconciliation,
+      }),
     },
     alarm,
     observation,

@@ -41,6 +41,7 @@ export abstract class Coordinator<Env>
       return;
     }
     const parts = assembleCoordinator({
+      id: ctx.id.toString(),
       storage: ctx.storage,
       settings: () => {
         const settings = this.settings();

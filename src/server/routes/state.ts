@@ -10,7 +10,7 @@ import { RefusedRequest } from "../../model/refused-request.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiEnv } from "../context.ts";
 import { limitBody, readBody } from "../read-request.ts";
-import { stateHeaderSchema, stateRowsSchema } from "../state-schema.ts";
+import { importRequestSchema, stateRowsSchema } from "../state-schema.ts";
 
 const CURSOR_LENGTH_MAX = 4096;
 
@@ -45,9 +45,9 @@ export function addStateRoutes(api: Api, requireRole: RequireRole): void {
     refuseWorkflows,
     limitBody(),
     async (context) => {
-      const header = await readBody(context, stateHeaderSchema);
+      const request = await readBody(context, importRequestSchema);
       const id = crypto.randomUUID();
-      await context.var.coordinator.state.begin(id, header);
+      await context.var.coordinator.state.begin(id, request);
       return context.json<{ readonly id: string }>({ id }, 201);
     },
   );

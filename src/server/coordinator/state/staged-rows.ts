@@ -3,7 +3,7 @@
  * and key, so that a page that is sent again changes nothing. A new import takes the place of one
  * that was not applied.
  */
-import type { ImportReport, StateHeader, StateRow } from "../../../model/state-file.ts";
+import type { ImportReport, ImportRequest, StateRow } from "../../../model/state-file.ts";
 import type { NamespaceRef } from "../../../model/live.ts";
 import { allTables } from "./state-tables.ts";
 
@@ -14,7 +14,7 @@ const SCHEMA = `
 const PAGE_ROWS = 500;
 
 export interface StagedImport {
-  readonly header: StateHeader;
+  readonly request: ImportRequest;
   /** As it was shown last, or applied; null before the first look. */
   readonly report: ImportReport | null;
 }
@@ -28,10 +28,10 @@ export class StagedRows {
   }
 
   /** Begins an import, and drops what another one has left. */
-  begin(id: string, header: StateHeader): void {
+  begin(id: string, request: ImportRequest): void {
     this.drop();
     this.#sql.exec("DELETE FROM stateImports");
-    this.#sql.exec("INSERT INTO stateImports VALUES (?, ?, NULL)", id, JSON.stringify(header));
+    this.#sql.exec("INSERT INTO stateImports VALUES (?, ?, NULL)", id, JSON.stringify(request));
   }
 
   /** Null when it is not the import that was begun last. Its report is the one shown last. */
@@ -44,7 +44,7 @@ export class StagedRows {
       .toArray()[0];
     if (!row) return null;
     return {
-      header: JSON.parse(row.header) as StateHeader,
+      request: JSON.parse(row.header) as ImportRequest,
       report: row.report === null ? null : (JSON.parse(row.report) as ImportReport),
     };
   }

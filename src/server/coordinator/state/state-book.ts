@@ -10,9 +10,9 @@ import type { GithubSettings } from "../../../github/settings.ts";
 import { formatQuantity } from "../../../model/figures.ts";
 import {
   type ImportReport,
+  type ImportRequest,
   STATE_KIND,
   STATE_VERSION,
-  type StateHeader,
   type StateIndex,
   type StatePage,
   type StateRow,
@@ -36,7 +36,7 @@ export interface StateCalls {
   /** Null when there is no such table. */
   page(table: string, after: string | null): StatePage | null;
   /** Begins an import under this id, in place of one that was not applied. */
-  begin(id: string, header: StateHeader): void;
+  begin(id: string, request: ImportRequest): void;
   /** Adds rows of one table, checked. False when it is not the import that was begun last. */
   stage(id: string, table: string, rows: readonly StateRow[]): boolean;
   /** Null when it is not the import that was begun last. */
@@ -50,11 +50,18 @@ export interface StateCalls {
 
 export interface StateParts {
   readonly storage: DurableObjectStorage;
+  /** The id of the object, by which a file is known to be this Worker's. */
+  readonly worker: string;
   /** Null when no repository is followed. */
   readonly settings: () => Pick<GithubSettings, "repositoryId" | "environment"> | null;
   /** Told of an import: what it keeps in memory is read anew. */
   readonly reconciliation: Pick<Reconciliation, "environments" | "reload">;
 }
+
+/** Digits of an id that tell two Workers of one person apart. */
+const ID_SHOWN = 12;
+const IF_MEANT =
+  "If it is meant, as after a move to a new Worker: `shardctl import --state <file> --from-another-worker`";
 
 /** Takes everything back that a transaction has done. */
 class Shown extends Error {}
@@ -73,6 +80,7 @@ export class StateBook implements StateCalls {
       kind: STATE_KIND,
       version: STATE_VERSION,
       exportedAt: Date.now(),
+      worker: this.#parts.worker,
       repositoryId: this.#parts.settings()?.repositoryId ?? null,
       names: [...allTables().keys()],
     };
@@ -82,9 +90,9 @@ export class StateBook implements StateCalls {
     return readStatePage(this.#parts.storage.sql, table, after);
   }
 
-  begin(id: string, header: StateHeader): void {
+  begin(id: string, request: ImportRequest): void {
     if (this.#staged.findImport(id) !== null) return;
-    this.#parts.storage.transactionSync(() => this.#staged.begin(id, header));
+    this.#parts.storage.transactionSync(() => this.#staged.begin(id, request));
   }
 
   stage(id: string, table: string, rows: readonly StateRow[]): boolean {
@@ -99,10 +107,10 @@ export class StateBook implements StateCalls {
     if (known.report?.isApplied) return known.report;
     let merged: Merged | null = null;
     this.#keepUnlessShown(() => {
-      merged = this.#merge(known.header);
+      merged = this.#merge(known.request);
       throw new Shown();
     });
-    const report = await this.#reportOf(id, known.header, requireMerged(merged));
+    const report = await this.#reportOf(id, known.request, requireMerged(merged));
     this.#staged.show(report);
     return report;
   }
@@ -115,7 +123,7 @@ export class StateBook implements StateCalls {
     if (shown.obstacles.length > 0) return shown;
     const report: ImportReport = { ...shown, isApplied: true };
     const isDone = this.#keepUnlessShown(() => {
-      const merged = this.#merge(known.header);
+      const merged = this.#merge(known.request);
       if (factsOf(merged) !== factsOf(shown)) throw new Shown();
       this.#record(merged, report, by);
       this.#staged.finish(report);
@@ -136,14 +144,16 @@ export class StateBook implements StateCalls {
     }
   }
 
-  #merge({ exportedAt }: StateHeader): Merged {
+  #merge(request: ImportRequest): Merged {
     const { sql } = this.#parts.storage;
     const staged = this.#staged;
     const now = Date.now();
     const tally = new Tally();
     const store = new CoordinatorStore(sql);
     const nextEvent = mergeEvents(sql, staged, tally);
+    const { exportedAt } = request;
     const notes = [
+      ...(request.acceptsOther === true ? this.#foreign(request) : []),
       ...mergeEnvironments(sql, staged, tally),
       ...mergeReviews(sql, staged, tally, exportedAt, now),
       ...mergeRuns(staged, tally, store, now),
@@ -158,26 +168,47 @@ export class StateBook implements StateCalls {
 
   async #reportOf(
     id: string,
-    header: StateHeader,
+    request: ImportRequest,
     { tables, notes }: Merged,
   ): Promise<ImportReport> {
-    const obstacles = this.#obstacles(header);
-    const { exportedAt } = header;
+    const obstacles = this.#obstacles(request);
+    const { exportedAt } = request;
     const fingerprint = await sha256Hex(canonicalJson({ exportedAt, tables, notes, obstacles }));
     return { id, exportedAt, tables, notes, obstacles, fingerprint, isApplied: false };
   }
 
-  #obstacles({ repositoryId }: StateHeader): string[] {
+  #obstacles(request: ImportRequest): string[] {
     const own = this.#parts.settings();
-    if (own === null) return [];
-    if (repositoryId !== null && repositoryId !== own.repositoryId)
+    const { repositoryId } = request;
+    if (own !== null && repositoryId !== null && repositoryId !== own.repositoryId)
       return [
         `the file is of a Worker that follows repository ${repositoryId}, and this one follows ${own.repositoryId}: reviews of its pull requests prove nothing here`,
       ];
+    const foreign = request.acceptsOther === true ? [] : this.#foreign(request);
+    if (foreign.length > 0) return foreign.map((reason) => `${reason}. ${IF_MEANT}`);
+    if (own === null) return [];
     const theirs = this.#staged.environments();
     if (theirs.length === 0 || theirs.includes(own.environment)) return [];
     return [
       `the file tells of ${theirs.join(", ")}, and this Worker is ${own.environment}: import it where it comes from`,
+    ];
+  }
+
+  /** How the file is not of this Worker, where that may be meant. */
+  #foreign({ worker, repositoryId }: ImportRequest): string[] {
+    const own = this.#parts.worker;
+    const followed = this.#parts.settings()?.repositoryId ?? null;
+    if (worker === undefined) return ["the file does not say which Worker it is of"];
+    if (worker !== own)
+      return [
+        `the file is of another Worker (${worker.slice(0, ID_SHOWN)}), and this one is ${own.slice(0, ID_SHOWN)}: what it tells of pull requests, runs and namespaces may not be so here`,
+      ];
+    if (repositoryId === followed) return [];
+    const words = [repositoryId, followed].map((id) =>
+      id === null ? "no repository" : `repository ${id}`,
+    );
+    return [
+      `the file is of a Worker that follows ${words[0] ?? ""}, and this one follows ${words[1] ?? ""}`,
     ];
   }
 
