@@ -102,6 +102,8 @@ export interface PlanBookParts {
   readonly followed: (environment: string, namespace: string) => Followed | null;
   /** Told of each plan that is new. */
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
+  /** Told of each plan that is stored where there was none, or another one, and of its basis. */
+  readonly onStored: (plan: Plan, desired: DesiredState) => void;
 }
 
 /** The counts with which a plan was stored first are everybody's who was shown none since. */
@@ -211,7 +213,7 @@ export class PlanBook implements PlanCalls {
     actor: string,
     isOwn = false,
   ): readonly string[] {
-    const { storage, store, keptPlans, onPlan } = this.#parts;
+    const { storage, store, keptPlans, onPlan, onStored } = this.#parts;
     const now = Date.now();
     return storage.transactionSync(() => {
       const known = this.read(stored.fingerprint);
@@ -224,6 +226,8 @@ export class PlanBook implements PlanCalls {
       if (known === null) store.putShown(stored.fingerprint, FIRST, figures);
       if (plan.changes.length > 0) store.putShown(stored.fingerprint, actor, figures);
       store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
+      if (known === null || isEmptyPlan(known))
+        onStored(plan, decodeJson(stored.desired) as DesiredState);
       // What the plan does not declare it has read because it was remembered: where it no longer is,
       // somebody has forgotten it meanwhile.
       store.rememberNamespaces(

@@ -118,6 +118,7 @@ describe("the specs that guards judge a stored plan by", () => {
       keptPlans: () => [],
       declared: () => [],
       onPlan: () => undefined,
+      onStored: () => undefined,
     });
     const state = desired(spec("orders", { count: 12, policy: declared }));
     const worlds = [world("orders", { rows: rowsOf(3000), layout: hashOf("orders", 8) })];

@@ -86,6 +86,7 @@ class Bench {
       keptPlans: () => [],
       declared: () => [],
       onPlan: () => undefined,
+      onStored: () => undefined,
     });
     this.book = new RunBook({ storage, store, arm: () => undefined, onWrite: () => undefined });
     this.steps = new RunSteps({

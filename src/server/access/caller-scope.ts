@@ -13,6 +13,7 @@ import {
 } from "../../model/token-scope.ts";
 import type { RemoteCoordinator } from "../coordinator/coordinator-api.ts";
 import { hasLabels, type KnownRef } from "../coordinator/scope-facts.ts";
+import type { RunScope } from "../coordinator/scope-names.ts";
 
 /**
  * `everything`: only for tokens without a scope. `namespace`: about the one in the path.
@@ -138,6 +139,12 @@ export class CallerScope {
     if (!(await this.#holdsAll(plan.changes, plan.environment)))
       throw this.#refuse(`all that plan ${fingerprint} changes`);
     return (await this.filter(plan.refs, plan.environment)).map(({ name }) => name);
+  }
+
+  /** True for each run that has an action which it holds for. */
+  async seesRuns(runs: readonly RunScope[]): Promise<boolean[]> {
+    const isHeld = await this.#judge(runs.flatMap(({ refs }) => refs));
+    return runs.map(({ refs, environment }) => refs.some((ref) => isHeld(ref, environment)));
   }
 
   /** The runs with the actions that it holds for, without those that have none. */

@@ -14,7 +14,8 @@
  * | `state`          | all that the others store, as a file                       |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
- * | `scopes`         | what the scopes of tokens are compared with                |
+ * | `scopes`         | what the scopes of tokens are compared with; `names` those |
+ * |                  | of plans and runs                                          |
  * | `alarm`          | the one alarm that carries all of it on                    |
  */
 import { watchRegistries } from "../../live/watch-registries.ts";
@@ -28,6 +29,7 @@ import { Memory } from "./memory.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { ScopeFacts } from "./scope-facts.ts";
+import { ScopeNames } from "./scope-names.ts";
 import { PageFacts } from "../../page/page-facts.ts";
 import type { PolicyFloors } from "../../model/policy.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
@@ -96,6 +98,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     declared: (environment) => reconciliation.declaredRefs(environment),
     followed: (environment, namespace) => reconciliation.followed(environment, namespace),
     onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
+    onStored: (plan, desired) => names.notePlan(plan, desired),
   });
   const reviews = new PullReviews({
     storage,
@@ -109,7 +112,13 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     store,
     arm,
     onWrite: (...written) =>
-      noteRun({ page, observation, reconciliation, pullWork, plans, reviews }, ...written),
+      noteRun({ names, page, observation, reconciliation, pullWork, plans, reviews }, ...written),
+  });
+  const names = new ScopeNames(storage.sql, {
+    readPlan: (fingerprint) => plans.read(fingerprint),
+    readDesired: (fingerprint) => plans.readDesired(fingerprint),
+    findRun: (id) => runs.findRun(id),
+    listRuns: (filter) => store.listRuns(filter),
   });
   const starts = new RunStarts({ store, book: runs, plans, policies, reviews: reviewsStore });
   const steps = new RunSteps({
@@ -186,7 +195,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       reviews,
       reviewsStore,
       runs,
-      scopes: new ScopeFacts(storage.sql, plans),
+      scopes: new ScopeFacts(storage.sql, names, (id) => runs.findRun(id)),
       starts,
       state: new StateBook({
         storage,
@@ -204,6 +213,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
 }
 
 interface RunListeners {
+  readonly names: Pick<ScopeNames, "noteRun">;
   readonly page: Pick<PageFacts, "noteRun">;
   readonly observation: Pick<Observation, "noteRun" | "notePolicies">;
   readonly reconciliation: Pick<Reconciliation, "noteRun">;
@@ -214,11 +224,12 @@ interface RunListeners {
 
 /** Tells everybody who follows runs what was written of one. */
 function noteRun(
-  { page, observation, reconciliation, pullWork, plans, reviews }: RunListeners,
+  { names, page, observation, reconciliation, pullWork, plans, reviews }: RunListeners,
   run: Run,
   before: Run | null,
   now: number,
 ): void {
+  if (before === null) names.noteRun(run);
   page.noteRun(run, before);
   observation.noteRun(run, before, now);
   reconciliation.noteRun(run, before);

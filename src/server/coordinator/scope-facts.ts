@@ -3,19 +3,11 @@
  * namespaces their merged manifests give a label, and which namespaces a plan is about. Labels of a
  * request count for nothing: whoever plans could claim them.
  */
+import type { Run } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
-import type { Plan } from "../../model/plan.ts";
-import type { DesiredState } from "../../model/spec.ts";
 import type { DeclaredRef } from "../../model/token-scope.ts";
-
-/** The namespaces of a stored plan. */
-export interface PlanScope {
-  readonly environment: string;
-  /** Namespaces that it changes, or that a guard of it is about. */
-  readonly changes: readonly NamespaceRef[];
-  /** All that it shows, or was made from. */
-  readonly refs: readonly NamespaceRef[];
-}
+import type { RunFilter } from "../../runs/store.ts";
+import type { PlanScope, RunScope, ScopeNames } from "./scope-names.ts";
 
 /** A namespace in an environment, with the labels of its manifest; null when none declares it. */
 export interface KnownRef extends DeclaredRef {
@@ -35,12 +27,10 @@ export interface ScopeCalls {
   labelled(labels: Readonly<Record<string, string>>): DeclaredRef[];
   /** In the order of the fingerprints; null for a plan that is not stored. */
   plans(fingerprints: readonly string[]): (PlanScope | null)[];
-}
-
-/** Stored plans. */
-export interface ScopeSources {
-  read(fingerprint: string): Plan | null;
-  readDesired(fingerprint: string): DesiredState | null;
+  /** Namespaces of runs, newest first: `count` of them after the first `skip`. */
+  runs(filter: RunFilter, skip: number, count: number): RunScope[];
+  /** In the order of the ids; without those that are not known. */
+  readRuns(ids: readonly string[]): Run[];
 }
 
 type Row = Record<"environment" | "name" | "object", string> & { readonly labels: string | null };
@@ -48,12 +38,14 @@ type KnownRow = Row & { readonly isClaimed: number };
 
 export class ScopeFacts implements ScopeCalls {
   readonly #sql: SqlStorage;
-  readonly #sources: ScopeSources;
+  readonly #names: ScopeNames;
+  readonly #findRun: (id: string) => Run | null;
 
   /** @param sql where the tables of reconciliation and of plans are. */
-  constructor(sql: SqlStorage, sources: ScopeSources) {
+  constructor(sql: SqlStorage, names: ScopeNames, findRun: (id: string) => Run | null) {
     this.#sql = sql;
-    this.#sources = sources;
+    this.#names = names;
+    this.#findRun = findRun;
   }
 
   known(refs: readonly NamespaceRef[]): KnownRef[] {
@@ -92,29 +84,16 @@ export class ScopeFacts implements ScopeCalls {
   }
 
   plans(fingerprints: readonly string[]): (PlanScope | null)[] {
-    return fingerprints.map((fingerprint) => {
-      const plan = this.#sources.read(fingerprint);
-      if (plan === null) return null;
-      return scopeOf(plan, this.#sources.readDesired(fingerprint));
-    });
+    return this.#names.plans(fingerprints);
   }
-}
 
-/** Blocks and notices get the binding that the plan knows; none where it knows none. */
-function scopeOf({ environment, changes, inSync, ...plan }: Plan, desired: DesiredState | null) {
-  const known = [...changes, ...inSync].map(({ namespace: name, object }) => ({ name, object }));
-  const declared = (desired?.namespaces ?? []).map(({ name, object }) => ({ name, object }));
-  const objects = new Map([...declared, ...known].map(({ name, object }) => [name, object]));
-  const named = (of: readonly { readonly namespace: string | null }[]): NamespaceRef[] =>
-    of.flatMap(({ namespace: name }) =>
-      name === null ? [] : [{ name, object: objects.get(name) ?? "" }],
-    );
-  const changed = [...named(changes), ...named(plan.policies ?? []), ...named(plan.blocks)];
-  return {
-    environment,
-    changes: changed,
-    refs: [...known, ...declared, ...changed, ...named(plan.notices)],
-  };
+  runs(filter: RunFilter, skip: number, count: number): RunScope[] {
+    return this.#names.runs(filter, skip, count);
+  }
+
+  readRuns(ids: readonly string[]): Run[] {
+    return ids.flatMap((id) => this.#findRun(id) ?? []);
+  }
 }
 
 export function hasLabels(

@@ -23,6 +23,8 @@ import { releaseRequestSchema, reviewRequestSchema } from "../schemas.ts";
 import { type Caller, hasRole } from "../access/tokens.ts";
 
 const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
+/** Reviews whose plans are compared with a token's scope in one call. */
+const JUDGED_AT_ONCE = 100;
 const ANY = 0;
 const PULL_MAX = 2_147_483_647;
 
@@ -86,8 +88,13 @@ async function listReviews(
 ): Promise<Review[]> {
   if (scope.isEverything) return coordinator.reviewsStore.list(filter, limit);
   const all = await coordinator.reviewsStore.list(filter, LIST_LIMIT.max);
-  const seen = await scope.seesPlans(all.map(({ fingerprint }) => fingerprint));
-  return all.filter((_, index) => seen[index] === true).slice(0, limit);
+  const found: Review[] = [];
+  for (let at = 0; at < all.length && found.length < limit; at += JUDGED_AT_ONCE) {
+    const page = all.slice(at, at + JUDGED_AT_ONCE);
+    const seen = await scope.seesPlans(page.map(({ fingerprint }) => fingerprint));
+    found.push(...page.filter((_, index) => seen[index] === true));
+  }
+  return found.slice(0, limit);
 }
 
 async function storeReview(context: ApiContext, request: ReviewRequest): Promise<ReviewReceipt> {

@@ -2,11 +2,14 @@
 import { RUN_WAIT_MAX_S, type Run, type RunList } from "../../model/api.ts";
 import { cancelLeftBehind } from "../../runs/cancel-left-behind.ts";
 import type { RequireRole } from "../access/authorize.ts";
-import type { Api } from "../context.ts";
+import type { Api, ApiContext } from "../context.ts";
+import type { RunFilter } from "../../runs/store.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readNumber } from "../read-request.ts";
 
 const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
+/** Runs whose namespaces are compared with a token's scope in one call. */
+const JUDGED_AT_ONCE = 100;
 const NEVER = -1;
 
 export function addRunRoutes(api: Api, requireRole: RequireRole): void {
@@ -14,10 +17,7 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
     const limit = readNumber(context, "limit", LIST_LIMIT);
     const isActive = readNumber(context, "active", { min: 0, max: 1, fallback: 0 }) === 1;
     const environment = context.req.query("environment") ?? null;
-    const { scope, coordinator } = context.var;
-    const filter = { limit: scope.isEverything ? limit : LIST_LIMIT.max, isActive, environment };
-    const all = await coordinator.runs.list(filter);
-    const runs = (await scope.showRuns(all)).slice(0, limit);
+    const runs = await listRuns(context, { limit, isActive, environment });
     return context.json<RunList>({ runs });
   });
 
@@ -58,6 +58,23 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
       `Run ${id} has ended already: it ${run.state}. There is nothing to cancel.`,
     );
   });
+}
+
+/** The newest runs that the caller may see, without what it may not see of them. */
+async function listRuns(
+  { var: { coordinator, scope } }: ApiContext,
+  filter: RunFilter,
+): Promise<Run[]> {
+  if (scope.isEverything) return coordinator.runs.list(filter);
+  const all = { ...filter, limit: LIST_LIMIT.max };
+  const found: string[] = [];
+  for (let skip = 0; skip < all.limit && found.length < filter.limit; skip += JUDGED_AT_ONCE) {
+    const page = await coordinator.scopes.runs(all, skip, JUDGED_AT_ONCE);
+    const seen = await scope.seesRuns(page);
+    found.push(...page.flatMap(({ id }, index) => (seen[index] === true ? [id] : [])));
+    if (page.length === 0) break;
+  }
+  return scope.showRuns(await coordinator.scopes.readRuns(found.slice(0, filter.limit)));
 }
 
 /** 202: the run goes on by itself, and `Location` says where to look. */

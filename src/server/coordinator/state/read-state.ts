@@ -45,23 +45,21 @@ function readRows(
 ): StatePage {
   const keys = key.join(", ");
   const from = cursor === null ? "" : `AND (${keys}) > (${cursor.map(() => "?").join(", ")})`;
-  const stored = sql
-    .exec<Record<string, SqlStorageValue>>(
-      `SELECT ${Object.keys(columns).join(", ")} FROM ${name} WHERE ${condition} ${from} ORDER BY ${keys} LIMIT ?`,
-      ...(cursor ?? []),
-      ROWS_MAX,
-    )
-    .toArray();
-  const rows = takePage(stored.map((row) => toRow(columns, row)));
+  const stored = sql.exec<StoredRow>(
+    `SELECT ${Object.keys(columns).join(", ")} FROM ${name} WHERE ${condition} ${from} ORDER BY ${keys} LIMIT ?`,
+    ...(cursor ?? []),
+    ROWS_MAX,
+  );
+  const { page, isCut } = takePage(stored);
+  const rows = page.map((row) => toRow(columns, row));
   const last = rows.at(-1);
-  const isEnd = last === undefined || (rows.length === stored.length && stored.length < ROWS_MAX);
+  const isEnd = last === undefined || (!isCut && rows.length < ROWS_MAX);
   return { rows, next: isEnd ? null : JSON.stringify(key.map((column) => last[column])) };
 }
 
-function toRow(
-  columns: Readonly<Record<string, Column>>,
-  stored: Readonly<Record<string, SqlStorageValue>>,
-): StateRow {
+type StoredRow = Record<string, SqlStorageValue>;
+
+function toRow(columns: Readonly<Record<string, Column>>, stored: Readonly<StoredRow>): StateRow {
   return Object.fromEntries(
     Object.entries(columns).map(([name, { kind }]) => {
       const value = stored[name] ?? null;
@@ -73,13 +71,22 @@ function toRow(
   );
 }
 
-/** At least one row, and no more than a page carries. */
-function takePage(rows: readonly StateRow[]): StateRow[] {
+/**
+ * At least one row, and no more than a page carries. What is behind it stays in the database: a
+ * thousand rows may be a thousand documents.
+ */
+function takePage(stored: Iterable<StoredRow>): {
+  readonly page: StoredRow[];
+  readonly isCut: boolean;
+} {
+  const page: StoredRow[] = [];
   let length = 0;
-  return rows.filter((row, index) => {
-    length += JSON.stringify(row).length;
-    return index === 0 || length <= PAGE_LENGTH_MAX;
-  });
+  for (const row of stored) {
+    length += Object.values(row).reduce<number>((sum, value) => sum + String(value).length, 0);
+    if (page.length > 0 && length > PAGE_LENGTH_MAX) return { page, isCut: true };
+    page.push(row);
+  }
+  return { page, isCut: false };
 }
 
 /** A document can be larger than a page: it comes in pieces, and the cursor names the next one. */
