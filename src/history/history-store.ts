@@ -37,10 +37,14 @@ export interface EventFilter {
   readonly visible?: VisibleNames | null;
 }
 
-/** Events of an environment as a whole may tell of any of its namespaces: they are left out. */
+/**
+ * Events of an environment as a whole may tell of any of its namespaces: they are left out. An
+ * event has a name without its binding: one that may be another namespace's is left out too.
+ */
 const VISIBLE_NAMES = `EXISTS (SELECT 1 FROM (SELECT ? AS visible) WHERE namespace IN (SELECT value FROM json_each(visible, '$.names'))
   OR EXISTS (SELECT 1 FROM json_each(visible, '$.declared') AS one
-    WHERE json_extract(one.value, '$.environment') = environment AND json_extract(one.value, '$.name') = namespace))`;
+    WHERE json_extract(one.value, '$.environment') = environment AND json_extract(one.value, '$.name') = namespace
+      AND NOT json_extract(one.value, '$.isShared')))`;
 
 function listOf(values: readonly string[] | null | undefined): string | null {
   return values ? JSON.stringify(values) : null;

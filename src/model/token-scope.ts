@@ -18,13 +18,29 @@ export interface DeclaredRef extends NamespaceRef {
   readonly environment: string;
 }
 
-/** Names that a list may show: JSON-safe, labels resolved to names. */
+/** A namespace that a list may show. */
+export interface VisibleRef extends DeclaredRef {
+  /**
+   * True where its environment knows another namespace of this name, behind another binding, that
+   * may not be shown: what tells of a name alone may be about that one.
+   */
+  readonly isShared: boolean;
+}
+
+/** Namespaces that a list may show: JSON-safe, labels resolved to namespaces. */
 export interface VisibleNames {
   /** Null for all. */
   readonly environments: readonly string[] | null;
   /** Null for all; else these, in any environment above, and those of `declared`. */
   readonly names: readonly string[] | null;
-  readonly declared: readonly DeclaredRef[];
+  readonly declared: readonly VisibleRef[];
+}
+
+/** The same of one environment. */
+export interface VisibleThere {
+  /** Behind any binding. */
+  readonly names: readonly string[];
+  readonly refs: readonly NamespaceRef[];
 }
 
 export function isVisibleEnvironment(
@@ -34,25 +50,28 @@ export function isVisibleEnvironment(
   return visible === null || (visible.environments?.includes(environment) ?? true);
 }
 
-/** @param name null for what concerns the environment as a whole. */
+/** @param ref null for what concerns the environment as a whole. */
 export function isVisible(
   visible: VisibleNames | null,
   environment: string,
-  name: string | null,
+  ref: NamespaceRef | null,
 ): boolean {
   if (visible === null) return true;
   if (!isVisibleEnvironment(visible, environment)) return false;
   if (visible.names === null) return true;
-  if (name === null) return false;
+  if (ref === null) return false;
+  const { name, object } = ref;
   return (
     visible.names.includes(name) ||
-    visible.declared.some((one) => one.environment === environment && one.name === name)
+    visible.declared.some(
+      (one) => one.environment === environment && one.name === name && one.object === object,
+    )
   );
 }
 
-/** The names that may be shown of one environment; null for all. */
-export function visibleIn(visible: VisibleNames | null, environment: string): string[] | null {
+/** What may be shown of one environment; null for all. */
+export function visibleIn(visible: VisibleNames | null, environment: string): VisibleThere | null {
   if (visible === null || visible.names === null) return null;
-  const declared = visible.declared.filter((one) => one.environment === environment);
-  return [...new Set([...visible.names, ...declared.map(({ name }) => name)])];
+  const refs = visible.declared.filter((one) => one.environment === environment);
+  return { names: visible.names, refs: refs.map(({ name, object }) => ({ name, object })) };
 }

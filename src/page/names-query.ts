@@ -6,6 +6,7 @@
  */
 import type { NamespaceState } from "../reconcile/namespace-state.ts";
 import type { NamespaceRef } from "../model/live.ts";
+import type { VisibleThere } from "../model/token-scope.ts";
 import type { StateFilter } from "./page-data.ts";
 
 /** Rank in the list: what needs a person comes first. */
@@ -44,25 +45,26 @@ const SCHEMA = `
     WHERE NOT EXISTS (SELECT 1 FROM listedNames);
 `;
 
-/** Null, or a list of names as JSON. */
-const named = (parameter: number): string =>
-  `(?${parameter} IS NULL OR name IN (SELECT value FROM json_each(?${parameter})))`;
+/** Null, or names and namespaces as JSON: see `listOf`. */
+const shown = (parameter: number, row = ""): string =>
+  `(?${parameter} IS NULL OR ${row}name IN (SELECT value FROM json_each(?${parameter}, '$.names'))
+    OR (${row}name, ${row}object) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?${parameter}, '$.refs')))`;
 
 /** Seen by a plan, and not by reconciliation. */
 const UNSEEN = `FROM namespaces AS seen WHERE seen.environment = ?1 AND (?2 = '' OR instr(lower(seen.name), lower(?2)) > 0)
-  AND (?3 IS NULL OR seen.name IN (SELECT value FROM json_each(?3)))
+  AND ${shown(3, "seen.")}
   AND NOT EXISTS (SELECT 1 FROM listedNames AS known
     WHERE known.environment = ?1 AND known.name = seen.name AND known.object = seen.object)`;
 const SEEN = `FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND (?2 = '' OR instr(lower(name), lower(?2)) > 0)
-  AND (?3 IS NULL OR listRank = ?3) AND ${named(4)}`;
+  AND (?3 IS NULL OR listRank = ?3) AND ${shown(4)}`;
 
 export interface NamesFilter {
   readonly environment: string;
   /** Part of a name; empty for all. */
   readonly search: string;
   readonly state: StateFilter | null;
-  /** Names that may be shown; null for all. */
-  readonly names: readonly string[] | null;
+  /** Those that may be shown; null for all. */
+  readonly names: VisibleThere | null;
 }
 
 export type NamedState = NamespaceRef & { readonly state: NamespaceState | null };
@@ -89,10 +91,10 @@ export class NamesQuery {
   }
 
   /** @param names those that may be shown; null for all. */
-  counts(environment: string, names: readonly string[] | null = null): Record<StateFilter, number> {
+  counts(environment: string, names: VisibleThere | null = null): Record<StateFilter, number> {
     const ranked = this.#sql
       .exec<Record<"listRank" | "count", number>>(
-        `SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND ${named(2)} GROUP BY listRank`,
+        `SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND ${shown(2)} GROUP BY listRank`,
         environment,
         listOf(names),
       )
@@ -140,15 +142,15 @@ export class NamesQuery {
   drifting(
     environment: string,
     limit: number,
-    names: readonly string[] | null = null,
+    names: VisibleThere | null = null,
   ): NamespaceState[] {
-    const query = `SELECT name, object FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${named(3)} ORDER BY name, object LIMIT ?2`;
+    const query = `SELECT name, object FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${shown(3)} ORDER BY name, object LIMIT ?2`;
     const refs = this.#sql.exec<RefRow>(query, environment, limit, listOf(names)).toArray();
     return refs.flatMap((ref) => this.find(environment, ref) ?? []);
   }
 
-  countDrifting(environment: string, names: readonly string[] | null = null): number {
-    const query = `SELECT count(*) AS count FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${named(2)}`;
+  countDrifting(environment: string, names: VisibleThere | null = null): number {
+    const query = `SELECT count(*) AS count FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${shown(2)}`;
     return this.#sql.exec<{ count: number }>(query, environment, listOf(names)).one().count;
   }
 
@@ -203,8 +205,10 @@ export class NamesQuery {
   }
 }
 
-function listOf(names: readonly string[] | null): string | null {
-  return names === null ? null : JSON.stringify(names);
+function listOf(visible: VisibleThere | null): string | null {
+  if (visible === null) return null;
+  const refs = visible.refs.map(({ name, object }) => [name, object]);
+  return JSON.stringify({ names: visible.names, refs });
 }
 
 function rankOf(state: StateFilter | null): number | null {

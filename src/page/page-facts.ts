@@ -12,6 +12,7 @@ import {
   isVisibleEnvironment,
   visibleIn,
   type VisibleNames,
+  type VisibleThere,
 } from "../model/token-scope.ts";
 import type { OperationView, Overview, RunView, Surroundings } from "./page-data.ts";
 import { viewOperation } from "./sight.ts";
@@ -109,8 +110,8 @@ export class PageFacts implements PageCalls {
     const pages = Math.max(1, Math.ceil(matches / PAGE_SIZE));
     const page = Math.min(Math.max(1, request.page), pages);
     const running = this.#runningActions();
-    const shown = [...running.values()].filter(({ namespace }) =>
-      isVisible(visible, environment, namespace),
+    const shown = [...running.values()].filter(({ namespace: name, object }) =>
+      isVisible(visible, environment, { name, object }),
     );
     const listed = this.#names.list(filter, (page - 1) * PAGE_SIZE, PAGE_SIZE);
     const drifts = this.#drifts(environment, names);
@@ -142,7 +143,7 @@ export class PageFacts implements PageCalls {
     const surroundings = this.#surroundings(environment, visible);
     const chosen = surroundings.environment;
     if (chosen === null || !this.#names.isKnown(chosen, ref)) return null;
-    if (!isVisible(visible, chosen, ref.name)) return null;
+    if (!isVisible(visible, chosen, ref)) return null;
     const state = this.#names.find(chosen, ref);
     return {
       ...surroundings,
@@ -210,7 +211,7 @@ export class PageFacts implements PageCalls {
 
   #drifts(
     environment: string,
-    names: readonly string[] | null,
+    names: VisibleThere | null,
   ): Pick<Overview, "drifts" | "driftCount"> {
     const state = names === null ? this.#sources.reconciliation.state(environment) : null;
     const own = state?.drifts ?? [];

@@ -13,6 +13,7 @@ import {
   type NamespaceCondition,
   type Pause,
 } from "../model/drift.ts";
+import type { NamespaceRef } from "../model/live.ts";
 import { isVisible, type VisibleNames } from "../model/token-scope.ts";
 import { newEnvironmentState } from "./environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "./namespace-state.ts";
@@ -116,11 +117,11 @@ export async function buildReport(
   visible: VisibleNames | null = null,
 ): Promise<DriftReport> {
   const state = store.readEnvironment() ?? newEnvironmentState(environment);
-  const isShown = (name: string | null): boolean => isVisible(visible, environment, name);
+  const isShown = (ref: NamespaceRef | null): boolean => isVisible(visible, environment, ref);
   const tracked: TrackedDrift[] = isShown(null) ? [...state.drifts] : [];
   const conditions: NamespaceCondition[] = [];
   for (const namespace of store.all()) {
-    if (!isShown(namespace.name)) continue;
+    if (!isShown(namespace)) continue;
     tracked.push(...namespace.faults, ...namespace.differences);
     if (namespace.spec !== null) conditions.push(conditionUnder(namespace, state.commit));
   }

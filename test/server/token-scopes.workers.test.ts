@@ -2,6 +2,7 @@
  * Tokens that hold for some namespaces: every route is tried with tokens for A on what is B's. A
  * route that is not in the table fails here: say how its scope is judged, and add a row.
  */
+import { runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 
 import type { Run } from "../../src/model/api.ts";
@@ -12,7 +13,15 @@ import type { RoleCheck } from "../../src/server/access/authorize.ts";
 import type { RouteScope } from "../../src/server/access/caller-scope.ts";
 import { createHttpApi } from "../../src/server/http-api.ts";
 import { addThingRoutes } from "../../src/server/routes/things.ts";
-import { applyPlan, call, controlsOf, desired, followRun, spec } from "../support/control-api.ts";
+import {
+  applyPlan,
+  call,
+  controlsOf,
+  coordinatorStub,
+  desired,
+  followRun,
+  spec,
+} from "../support/control-api.ts";
 import { ask, type Entry } from "../support/scoped-tokens.ts";
 
 const ENVIRONMENT = "scoped";
@@ -34,6 +43,16 @@ const FOR_NONE: readonly [string, Entry][] = [
   ["of another label", { name: "c", labels: { team: "c" } }],
   ["of one label of two", { name: "ac", labels: { team: "a", tier: "1" } }],
 ];
+
+const DRIFT = {
+  kind: "orphan",
+  state: "open",
+  detail: null,
+  firstSeenAt: 1,
+  lastSeenAt: 1,
+  remedy: "look",
+  pass: 1,
+};
 
 const declared = (name: string, team: string) =>
   spec(name, { labels: { team }, policy: { ...spec(name).policy, selfHeal: "off" } });
@@ -515,6 +534,82 @@ describe("a token for A in one environment", () => {
     await followRun((await applyPlan(plan.body)).id);
     expect(await statusOf(here)).toBe(403);
     expect(await statusOf({ ...here, environments: ["voice-1", "voice-2"] })).toBe(200);
+  });
+});
+
+describe("a token by label, where its name is behind two bindings", () => {
+  const environment = "twins";
+  const name = "twin";
+  const entry = { name: "twin-token", labels: { team: "twin" } };
+  const secret = "of-the-other-binding";
+
+  beforeAll(async () => {
+    const specs = [declared(name, "twin"), declared("twin-alone", "twin")];
+    const { body } = await call<Plan>("POST", "/v1/plans", {
+      body: { desired: desired(environment, specs) },
+    });
+    await followRun((await applyPlan(body)).id);
+    await call("POST", `/v1/reconcile?environment=${environment}&wait=20`);
+    // Live, and without a manifest: nobody has given it a label.
+    await runInDurableObject(coordinatorStub(), (_instance, { storage: { sql } }) => {
+      const drift = JSON.stringify({ ...DRIFT, namespace: name, object: "REAL", reason: secret });
+      sql.exec(
+        `INSERT INTO reconciledNames SELECT environment, name, 'REAL', 9e15, pass, NULL, 0, 0, 0,
+          json_set(body, '$.object', 'REAL', '$.spec', null, '$.faults', json_array(json(?))) FROM reconciledNames WHERE environment = ? AND name = ?`,
+        drift,
+        environment,
+        name,
+      );
+      sql.exec("INSERT INTO namespaces VALUES (?, ?, 'MORE')", environment, name);
+      sql.exec(
+        `INSERT INTO events (at, environment, kind, namespace, body) VALUES (1, ?, 'drift', ?, ?)`,
+        environment,
+        name,
+        JSON.stringify({
+          summary: secret,
+          commit: null,
+          pull: null,
+          run: null,
+          fingerprint: null,
+          actor: "ci",
+        }),
+      );
+    });
+  }, 60_000);
+
+  it.each([
+    ["namespaces", `/v1/namespaces?environment=${environment}`],
+    ["drifts", `/v1/drift?environment=${environment}`],
+    ["events", `/v1/events?environment=${environment}&limit=1000`],
+    ["the page", `/?environment=${environment}`],
+    ["the page, by name", `/?environment=${environment}&search=twin&state=Unknown`],
+  ])("is shown its own one in %s, and nothing of the other", async (_what, path) => {
+    const { status, text } = await ask(entry, "GET", path);
+    expect(status).toBe(200);
+    for (const other of [secret, "REAL", "MORE"]) expect(text).not.toContain(other);
+    if (!path.includes("Unknown")) expect(text).toContain("twin-alone");
+    const everything = await ask({ name: "all" }, "GET", path);
+    if (!path.includes("/v1/namespaces")) expect(everything.text).toMatch(/of-the-other|MORE/);
+  });
+});
+
+describe("a token by label, where another environment declares it without the label", () => {
+  it("is shown nothing of it in lists either: it is one set of objects", async () => {
+    const entry = { name: "label-twice", labels: { team: "label-twice" } };
+    const listed = async () =>
+      (await ask(entry, "GET", "/v1/drift?environment=label-1")).text.includes('"label-a"');
+    for (const [environment, team, count] of [
+      ["label-1", "label-twice", 2],
+      ["label-2", "others", 3],
+    ] as const) {
+      const { body } = await call<Plan>("POST", "/v1/plans", {
+        body: { desired: desired(environment, [{ ...declared("label-a", team), count }]) },
+      });
+      await followRun((await applyPlan(body)).id);
+      await call("POST", `/v1/reconcile?environment=${environment}&wait=20`);
+      expect(await listed()).toBe(environment === "label-1");
+    }
+    expect((await ask(entry, "GET", "/v1/namespaces/label-a")).status).toBe(403);
   });
 });
 

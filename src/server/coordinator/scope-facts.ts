@@ -5,7 +5,7 @@
  */
 import type { Run } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
-import type { DeclaredRef } from "../../model/token-scope.ts";
+import type { DeclaredRef, VisibleRef } from "../../model/token-scope.ts";
 import type { RunFilter } from "../../runs/store.ts";
 import type { PlanScope, RunScope, ScopeNames } from "./scope-names.ts";
 
@@ -23,8 +23,8 @@ export interface KnownRef extends DeclaredRef {
 export interface ScopeCalls {
   /** Every environment in which one of these was ever planned or reconciled. */
   known(refs: readonly NamespaceRef[]): KnownRef[];
-  /** Namespaces of all environments whose manifest has all of the labels. */
-  labelled(labels: Readonly<Record<string, string>>): DeclaredRef[];
+  /** Namespaces of all environments whose manifests, wherever there are any, have all labels. */
+  labelled(labels: Readonly<Record<string, string>>): VisibleRef[];
   /** In the order of the fingerprints; null for a plan that is not stored. */
   plans(fingerprints: readonly string[]): (PlanScope | null)[];
   /** Namespaces of runs, newest first: `count` of them after the first `skip`. */
@@ -71,16 +71,44 @@ export class ScopeFacts implements ScopeCalls {
       }));
   }
 
-  labelled(labels: Readonly<Record<string, string>>): DeclaredRef[] {
-    return this.#sql
+  labelled(labels: Readonly<Record<string, string>>): VisibleRef[] {
+    const declared = this.#sql
       .exec<Row>(
         `SELECT environment, name, object, json_extract(body, '$.spec.labels') AS labels FROM reconciledNames
            WHERE specDigest IS NOT NULL ORDER BY environment, name, object`,
       )
-      .toArray()
-      .flatMap(({ labels: text, ...ref }) =>
-        hasLabels(JSON.parse(text ?? "{}") as Record<string, string>, labels) ? [ref] : [],
-      );
+      .toArray();
+    const others = new Set(
+      declared.filter((row) => !isLabelled(row, labels)).map((row) => refKey(row)),
+    );
+    // One set of objects: where another environment declares it without them, it is not held for.
+    const held = declared
+      .filter((row) => isLabelled(row, labels) && !others.has(refKey(row)))
+      .map(({ labels: _labels, ...ref }) => ref);
+    const own = new Set(held.map(keyOf));
+    const shared = new Set(
+      this.#sameNames(held)
+        .filter((ref) => !own.has(keyOf(ref)))
+        .map(({ environment, name }) => JSON.stringify([environment, name])),
+    );
+    return held.map((ref) => ({
+      ...ref,
+      isShared: shared.has(JSON.stringify([ref.environment, ref.name])),
+    }));
+  }
+
+  /** All that their environments know of these names. */
+  #sameNames(refs: readonly DeclaredRef[]): DeclaredRef[] {
+    return this.#sql
+      .exec<Record<"environment" | "name" | "object", string>>(
+        `WITH wanted AS (SELECT DISTINCT json_extract(value, '$[0]') AS environment, json_extract(value, '$[1]') AS name FROM json_each(?1)),
+           seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames
+             UNION SELECT environment, name, object FROM claims)
+         SELECT seen.environment, seen.name, seen.object FROM wanted
+           JOIN seen ON seen.environment = wanted.environment AND seen.name = wanted.name`,
+        JSON.stringify(refs.map(({ environment, name }) => [environment, name])),
+      )
+      .toArray();
   }
 
   plans(fingerprints: readonly string[]): (PlanScope | null)[] {
@@ -94,6 +122,18 @@ export class ScopeFacts implements ScopeCalls {
   readRuns(ids: readonly string[]): Run[] {
     return ids.flatMap((id) => this.#findRun(id) ?? []);
   }
+}
+
+function isLabelled({ labels }: Row, wanted: Readonly<Record<string, string>>): boolean {
+  return hasLabels(JSON.parse(labels ?? "{}") as Record<string, string>, wanted);
+}
+
+function refKey({ name, object }: NamespaceRef): string {
+  return JSON.stringify([name, object]);
+}
+
+function keyOf({ environment, name, object }: DeclaredRef): string {
+  return JSON.stringify([environment, name, object]);
 }
 
 export function hasLabels(
