@@ -87,8 +87,11 @@ describe("shardctl forget", () => {
     const refused = await run(["orders", "--auto-approve"], PLAN, late);
     expect(refused.exitCode).toBe(EXIT.blocked);
     expect(refused.stderr).toContain("run run-7");
-    expect(refused.stderr).toContain("Look again: shardctl forget orders");
+    expect(refused.stderr).toMatch(/Look again: shardctl forget orders$/m);
     expect(refused.stderr).not.toContain("--override");
+    await server?.close();
+    const named = await run(["orders", "--auto-approve", "--object", "OLD_ORDERS"], PLAN, late);
+    expect(named.stderr).toMatch(/Look again: shardctl forget orders --object OLD_ORDERS$/m);
     await server?.close();
     const unknown = await run(["orders"], { ...PLAN, isKnown: false });
     expect(unknown.exitCode).toBe(EXIT.error);

@@ -69,14 +69,14 @@ async function forget(
     if (!confirmed.ok) return confirmed;
   }
   const forgotten = await api.value.forget(name, plan.object);
-  if (!forgotten.ok) return { ok: false, failure: withWayOut(forgotten.failure, name) };
+  if (!forgotten.ok) return { ok: false, failure: withWayOut(forgotten.failure, name, options) };
   session.say(`Forgotten: ${name} in ${plan.object}.`);
   return { ok: true, value: { exitCode: EXIT.done, json: { forgotten: plan } } };
 }
 
 /** Guards of plans are not what is meant here. */
-function withWayOut(failure: CliFailure, name: string): CliFailure {
-  return failure.kind === "blocked"
-    ? { ...failure, hint: `Look again: shardctl forget ${name}` }
-    : failure;
+function withWayOut(failure: CliFailure, name: string, { object }: ForgetOptions): CliFailure {
+  if (failure.kind !== "blocked") return failure;
+  const given = object === undefined ? "" : ` --object ${object}`;
+  return { ...failure, hint: `Look again: shardctl forget ${name}${given}` };
 }

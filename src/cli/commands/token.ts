@@ -52,10 +52,14 @@ export function defineToken(program: Command, perform: Perform): void {
       DAYS_DEFAULT,
     )
     .option("-e, --environment <name>", "only there; as often as there are names", collect)
-    .option("--namespace <name>", "only for this namespace; as often as there are names", collect)
+    .option(
+      "--namespace <name>",
+      "only for namespaces of this name; as often as there are names",
+      collect,
+    )
     .option(
       "--label <label=value>",
-      "for namespaces whose merged manifest has it; of several, all of them",
+      "only for namespaces whose merged manifest has it, and those of --namespace; of several labels, all of them",
       collect,
     );
   withHelp(command, [
