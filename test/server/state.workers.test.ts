@@ -427,6 +427,34 @@ describe("an import", () => {
     expect(rows).toEqual([{ counts: 1, reviewedAt: shown?.["reviewedAt"] }]);
   });
 
+  it.each<[string, number, number]>([
+    ["newer", 1, 30],
+    ["older", -1, 20],
+    ["of the same time", 0, 20],
+  ])("has the counts of each review with it, where the file's is %s", async (what, later, rows) => {
+    const environment = `state-12-${what.split(" ")[0]}`;
+    await loseState(coordinatorStub());
+    const fingerprint = await lived(environment, `${environment}-orders`);
+    const edit = (count: number, shift: number) =>
+      sqlOf((sql) => {
+        sql.exec("UPDATE reviewFigures SET figures = ?", JSON.stringify({ rows: count }));
+        sql.exec("UPDATE reviews SET reviewedAt = reviewedAt + ?", shift);
+      });
+    await edit(30, later);
+    const file = await exportState(send);
+    await edit(20, -later);
+    await importState(send, file);
+    const figures = () =>
+      sqlOf((sql) =>
+        sql.exec("SELECT figures FROM reviewFigures WHERE fingerprint = ?", fingerprint).toArray(),
+      );
+    expect(await figures()).toEqual([{ figures: JSON.stringify({ rows }) }]);
+    // Older counts are no counts of a newer review.
+    await sqlOf((sql) => sql.exec("DELETE FROM reviewFigures"));
+    await importState(send, { ...file, exportedAt: file.exportedAt + 1 });
+    expect(await figures()).toHaveLength(later < 0 ? 0 : 1);
+  });
+
   it("takes a run that was under way over as failed, and its operation goes on", async () => {
     await controlsOf("s6-orders").setPace(1_000_000);
     const run = await applyPlan(await makePlan("state-6", [spec("s6-orders")]));

@@ -79,6 +79,14 @@ export function mergeReviews(
       row.reviewedAt,
       release,
     );
+    // Counts are of the review that they were shown with.
+    if (known)
+      sql.exec(
+        "DELETE FROM reviewFigures WHERE environment = ? AND pull = ? AND fingerprint = ?",
+        row.environment,
+        row.pull,
+        row.fingerprint,
+      );
     tally.note("reviews", known ? "replaced" : "added");
   }
   if (tally.of("reviews").added > 0 || tally.of("reviews").replaced > 0) renumber(sql);
@@ -117,14 +125,19 @@ function renumber(sql: SqlStorage): void {
     );
 }
 
+/** Call after the reviews are there: counts come with the file's review, and with no other. */
 function mergeFigures(sql: SqlStorage, staged: StagedRows, tally: Tally): void {
   for (const row of staged.all<Place & { readonly figures: unknown }>("reviewFigures")) {
+    const { environment, pull, fingerprint } = row;
+    const review = staged.find<ReviewRow>("reviews", environment, pull, fingerprint);
     const { rowsWritten } = sql.exec(
-      "INSERT OR IGNORE INTO reviewFigures VALUES (?, ?, ?, ?)",
-      row.environment,
-      row.pull,
-      row.fingerprint,
+      `INSERT OR IGNORE INTO reviewFigures SELECT environment, pull, fingerprint, ?1 FROM reviews
+        WHERE environment = ?2 AND pull = ?3 AND fingerprint = ?4 AND reviewedAt = ?5`,
       JSON.stringify(row.figures),
+      environment,
+      pull,
+      fingerprint,
+      review?.reviewedAt ?? null,
     );
     tally.note("reviewFigures", rowsWritten > 0 ? "added" : "kept");
   }
