@@ -64,6 +64,9 @@ export interface EventRow extends Record<string, SqlStorageValue> {
 
 export class HistoryStore {
   readonly #sql: SqlStorage;
+  /** Events that are stored; null until they are counted, and after somebody else has written. */
+  #stored: number | null = null;
+  #newest: number | null = null;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -82,6 +85,10 @@ export class HistoryStore {
         JSON.stringify(body),
       )
       .one();
+    // An import writes by itself, and leaves numbers out.
+    const isNext = this.#stored !== null && this.#newest === id - 1;
+    this.#stored = isNext ? (this.#stored ?? 0) + 1 : null;
+    this.#newest = id;
     if (id % FORGET_EVERY === 0) this.#forgetOld(id);
   }
 
@@ -132,10 +139,20 @@ export class HistoryStore {
         newest - FORGET_EVERY,
       )
       .one();
-    this.#sql.exec(
-      "DELETE FROM events WHERE id <= ? OR at < ?",
-      newest - EVENTS_MAX,
-      now - EVENT_AGE_MAX_MS,
-    );
+    const outdated = this.#sql
+      .exec("DELETE FROM events WHERE at < ? RETURNING id", now - EVENT_AGE_MAX_MS)
+      .toArray().length;
+    // Numbers tell nothing of how many there are.
+    const stored = this.#stored === null ? this.#count() : this.#stored - outdated;
+    if (stored > EVENTS_MAX)
+      this.#sql.exec(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?)",
+        stored - EVENTS_MAX,
+      );
+    this.#stored = Math.min(stored, EVENTS_MAX);
+  }
+
+  #count(): number {
+    return this.#sql.exec<{ count: number }>("SELECT count(*) AS count FROM events").one().count;
   }
 }

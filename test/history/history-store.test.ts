@@ -5,6 +5,7 @@ import { makeEvent } from "../../src/history/make-event.ts";
 import {
   EVENT_AGE_MAX_MS,
   type EventFilter,
+  EVENTS_MAX,
   HistoryStore,
 } from "../../src/history/history-store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
@@ -20,11 +21,11 @@ const ALL: EventFilter = {
   limit: 1000,
 };
 
-function open() {
-  const store = new HistoryStore(openNodeSql());
+function open(sql = openNodeSql()) {
+  const store = new HistoryStore(sql);
   const put = (at: number, summary = "x"): void =>
     store.put(makeEvent({ at, environment: "production", kind: "plan", summary, actor: "ci" }));
-  return { store, put };
+  return { sql, store, put };
 }
 
 it("forgets what is older than its age, and no more", () => {
@@ -46,6 +47,27 @@ it.each([
   for (const at of moments) put(at, "odd");
   for (let puts = 0; puts < 301; puts++) put(NOW);
   expect(store.list(ALL).filter(({ summary }) => summary === "x")).toHaveLength(399);
+});
+
+it("counts events, not their numbers: an import leaves numbers out", () => {
+  const { sql, put } = open();
+  const count = () =>
+    sql.exec<{ count: number }>("SELECT count(*) AS count FROM events").one().count;
+  for (let puts = 0; puts < 50; puts++) put(NOW);
+  sql.exec("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'", EVENTS_MAX);
+  for (let puts = 0; puts < 200; puts++) put(NOW);
+  expect(count()).toBe(250);
+  sql.exec(
+    `INSERT INTO events (at, environment, kind, namespace, body) WITH RECURSIVE counted(value) AS
+      (SELECT 1 UNION ALL SELECT value + 1 FROM counted WHERE value < ?) SELECT ?, 'production', 'plan', NULL, '{}' FROM counted`,
+    EVENTS_MAX,
+    NOW,
+  );
+  // As a process that has just begun, and one that goes on.
+  const again = open(sql);
+  for (let puts = 0; puts < 300; puts++) again.put(NOW);
+  expect(count()).toBeLessThanOrEqual(EVENTS_MAX + 100);
+  expect(count()).toBeGreaterThanOrEqual(EVENTS_MAX);
 });
 
 it("cuts a summary that is longer than a line may be", () => {

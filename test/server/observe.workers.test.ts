@@ -259,9 +259,15 @@ describe("the history", () => {
       expect(
         sql.exec("SELECT 1 FROM events WHERE environment = 'bounded' AND at < ?", now).toArray(),
       ).toEqual([]);
-      sql.exec("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'", EVENTS_MAX);
-      for (let puts = 0; puts < 100; puts++) store.put(event(now));
-      expect(count()).toBeLessThanOrEqual(300);
+      sql.exec(
+        `INSERT INTO events (at, environment, kind, namespace, body) WITH RECURSIVE counted(value) AS
+          (SELECT 1 UNION ALL SELECT value + 1 FROM counted WHERE value < ?) SELECT ?, 'bounded', 'plan', NULL, '{}' FROM counted`,
+        EVENTS_MAX,
+        now,
+      );
+      for (let puts = 0; puts < 100; puts++) new HistoryStore(sql).put(event(now));
+      expect(count()).toBeLessThanOrEqual(EVENTS_MAX + 100);
+      sql.exec("DELETE FROM events WHERE environment = 'bounded'");
     });
   });
 
