@@ -6,7 +6,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 
 import { type CliResult, fail } from "./failure.ts";
-import { leadsOutside } from "./repository-bounds.ts";
+import { leadsAstray, MANIFEST_NAME } from "./repository-bounds.ts";
 
 export interface ManifestFile {
   /** Relative to the working directory, as people would type it. */
@@ -14,7 +14,6 @@ export interface ManifestFile {
   readonly text: Uint8Array;
 }
 
-const MANIFEST_NAME = /\.ya?ml$/i;
 const FILES_MAX = 100_000;
 const DEPTH_MAX = 32;
 /**
@@ -49,10 +48,10 @@ export async function readManifestFiles(
       );
     }
     for (const file of found) {
-      if (before.has(file) || !(await leadsOutside(cwd, absolute, file))) continue;
+      if (before.has(file) || !(await leadsAstray(cwd, absolute, file))) continue;
       return fail(
         "file",
-        `${relative(cwd, file)} leads out of the repository by a symbolic link; it was not read.`,
+        `${relative(cwd, file)} is a symbolic link out of the repository, or to what is no manifest of it; it was not read.`,
         "Put the file itself there.",
       );
     }
@@ -99,14 +98,19 @@ async function readAll(
 /** The bytes, or why they cannot be read. */
 async function readStart(path: string): Promise<Uint8Array | string> {
   try {
-    await using file = await open(path, "r");
-    const { size } = await file.stat();
-    const buffer = new Uint8Array(Math.min(size, FILE_BYTES_READ_MAX));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-    return buffer.subarray(0, bytesRead);
+    return await readBounded(path);
   } catch (error) {
     return reasonOf(error);
   }
+}
+
+/** The bytes, or so many that the parser sees that there are too many. */
+export async function readBounded(path: string): Promise<Uint8Array> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  const buffer = new Uint8Array(Math.min(size, FILE_BYTES_READ_MAX));
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+  return buffer.subarray(0, bytesRead);
 }
 
 /** A system error as a few words: "ENOENT: no such file or directory". */

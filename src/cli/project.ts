@@ -1,13 +1,12 @@
 /**
  * Where a command works: the config (found upwards from the working directory, as git finds its
- * own), the environment, the manifests, and where the reconciler and its token are.
+ * own, up to the folder of the repository), the environment, the manifests, and where the reconciler and its token are.
  *
  * | what      | first that is there                                                                        |
  * |-----------|--------------------------------------------------------------------------------------------|
  * | endpoint  | `--endpoint`, `SHARDCTL_ENDPOINT`, the environment in the config, a running `shardctl dev` |
  * | token     | the variable that the environment names; `SHARDCTL_TOKEN`. `shardctl dev` needs none       |
  */
-import { readFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 
 import { type Config, DEFAULT_ENVIRONMENT, formatErrors, parseConfig } from "../manifest/index.ts";
@@ -15,8 +14,8 @@ import type { CommonOptions } from "./command.ts";
 import { type DevRuntime, readRuntime } from "./dev/runtime-file.ts";
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
-import { reasonOf } from "./manifest-files.ts";
-import { leadsOutside } from "./repository-bounds.ts";
+import { readBounded, reasonOf } from "./manifest-files.ts";
+import { isRoot, leadsAstray } from "./repository-bounds.ts";
 
 export const CONFIG_NAME = "shardctl.yaml";
 
@@ -115,16 +114,17 @@ async function locateConfig(
   let folder = host.cwd;
   for (let up = 0; up < FOLDERS_UP_MAX; up++) {
     const path = join(folder, CONFIG_NAME);
-    if (await leadsOutside(folder, folder, path))
+    if (await leadsAstray(folder, folder, path))
       return fail(
         "config",
-        `${relative(host.cwd, path)} is a symbolic link out of the repository; it was not read.`,
+        `${relative(host.cwd, path)} is a symbolic link out of the repository, or to what is no config of it; it was not read.`,
         "Put the config itself there.",
       );
     const found = await readIfPresent(path);
     if (!found.ok || found.value !== null) return found;
     const parent = dirname(folder);
-    if (parent === folder) break;
+    // What lies beyond was not checked out with what is here.
+    if (parent === folder || (await isRoot(folder))) break;
     folder = parent;
   }
   return { ok: true, value: null };
@@ -132,7 +132,7 @@ async function locateConfig(
 
 async function readIfPresent(path: string): Promise<CliResult<ConfigText | null>> {
   try {
-    return { ok: true, value: { path, text: await readFile(path) } };
+    return { ok: true, value: { path, text: await readBounded(path) } };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return { ok: true, value: null };
     return fail("config", `Cannot read the config ${path}: ${reasonOf(error)}.`);

@@ -238,6 +238,34 @@ describe("a symbolic link in a repository", () => {
     }
   });
 
+  it.each([
+    ["what git keeps for itself", ".git/config", "manifests/orders.yaml"],
+    ["a file of secrets", ".dev.vars", "manifests/orders.yaml"],
+    ["a hidden folder", ".secrets/prod.yaml", "manifests/orders.yaml"],
+    ["what is no manifest", "notes.txt", "manifests/orders.yaml"],
+    ["the folder of git", ".git", "manifests"],
+    ["a file of secrets, as the config", ".env", "shardctl.yaml"],
+  ])("that stays in it, and leads to %s, is not read", async (_name, target, link) => {
+    await using project = await temporaryProject({
+      ".git/config": SECRET,
+      ".git/refs/x.yaml": SECRET,
+      ".dev.vars": SECRET,
+      ".env": SECRET,
+      ".secrets/prod.yaml": SECRET,
+      "notes.txt": SECRET,
+    });
+    if (link !== "manifests") await mkdir(join(project.path, "manifests"));
+    await symlink(join(project.path, target), join(project.path, link));
+    for (const argv of [["validate"], ["validate", "manifests"], ["plan"]]) {
+      const env = { SHARDCTL_ENDPOINT: "http://127.0.0.1:1" };
+      const run = await runInProcess(argv, { cwd: project.path, env });
+      expect(run.exitCode, argv.join(" ")).toBe(EXIT.error);
+      expect(run.stderr).toContain("symbolic link");
+      expect(run.stdout + run.stderr).not.toContain("canary");
+      expect(run.stdout + run.stderr).not.toContain("aws_secret");
+    }
+  });
+
   it("that stays in it is followed", async () => {
     await using project = await temporaryProject({ "shared/orders.yaml": MANIFEST });
     await mkdir(join(project.path, ".git"));

@@ -105,6 +105,41 @@ describe("validate", () => {
   });
 });
 
+describe("a config", () => {
+  const CONFIG = `apiVersion: shardctl.dev/v1
+kind: Config
+environments: { far: { endpoint: https://far.example } }
+`;
+
+  it("is found in a folder above, and not beyond the repository", async () => {
+    await using folder = await temporaryProject({
+      "shardctl.yaml": CONFIG,
+      "repository/.git/HEAD": "ref: refs/heads/main",
+      "repository/deep/manifests/orders.yaml": MANIFEST,
+      "plain/deep/manifests/orders.yaml": MANIFEST,
+    });
+    const environmentIn = async (place: string) => {
+      const cwd = join(folder.path, place);
+      const run = await runInProcess(["drift", "--json"], { cwd, env: {} });
+      return run.stdout + run.stderr;
+    };
+    expect(await environmentIn("plain/deep")).toContain("https://far.example");
+    expect(await environmentIn("repository/deep")).toContain("environment 'default'");
+    await writeFile(join(folder.path, "repository/shardctl.yaml"), CONFIG);
+    expect(await environmentIn("repository/deep")).toContain("https://far.example");
+  });
+
+  it("that is larger than a config may be is not read to its end", async () => {
+    await using folder = await temporaryProject({
+      "shardctl.yaml": `#${"x".repeat(8 * 1024 * 1024)}\n${CONFIG}`,
+      "manifests/orders.yaml": MANIFEST,
+    });
+    const run = await runInProcess(["validate"], { cwd: folder.path, env: {} });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain("The file is 1,048,577 bytes long; at most 1 MiB");
+  });
+});
+
 describe("import", () => {
   it("writes manifests that parse, and overwrites none without --force", async () => {
     server = await startScriptedServer(reconciler());
