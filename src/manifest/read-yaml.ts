@@ -95,7 +95,7 @@ function readDocument(
     if (follows) report(unclosed.offset, "syntax", `Not valid YAML: ${unclosed.message}`);
     else reportSyntax(error.pos[0], error.code, error.message, report);
   }
-  const version = parsed.directives.yaml.version;
+  const version = statedVersion(parsed);
   if (version !== "1.2")
     report(
       parsed.range[0],
@@ -107,6 +107,15 @@ function readDocument(
   const root = reader.read(parsed.contents);
   const isEmpty = root?.kind === "scalar" && root.blank;
   return reader.failed || isEmpty ? null : root;
+}
+
+/** The library reads a version that it does not know as 1.2, with a warning. */
+function statedVersion({ directives, warnings }: Document.Parsed): string {
+  for (const { message } of warnings) {
+    const [, unknown] = /^Unsupported YAML version (\S+)/u.exec(message) ?? [];
+    if (unknown !== undefined) return unknown;
+  }
+  return directives.yaml.version;
 }
 
 function reportSyntax(offset: number, code: string, message: string, report: Report): void {

@@ -86,6 +86,7 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   bad("nested-too-deep", `a: ${"[".repeat(40)}${"]".repeat(40)}\n`),
   bad("nested-far-too-deep", "[".repeat(50_000)),
   bad("yaml-1.1", `%YAML 1.1\n---\n${manifest(HASH)}`),
+  bad("yaml-9.9", `%YAML 9.9\n---\n${manifest(HASH)}`),
   bad("not-a-map", "- a\n- b\n"),
   bad("plain-text", "hello\n"),
   bad("syntax-in-second-document", `${manifest(HASH)}---\nkind: "Namespace\n`),
