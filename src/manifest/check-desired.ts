@@ -55,7 +55,7 @@ export function environmentFault(name: string): string | null {
   return ENVIRONMENT_NAME.test(name) ? null : ENVIRONMENT_EXPECTED;
 }
 
-/** Names that were given before, also where only their Unicode normalization differs. */
+/** Names that were given before, also where people cannot tell the two apart. */
 export function findRepeatedNames(names: readonly string[]): DesiredFault[] {
   const seen = new Map<string, string>();
   return names.flatMap((name, index) => {
@@ -65,7 +65,7 @@ export function findRepeatedNames(names: readonly string[]): DesiredFault[] {
       return [];
     }
     const message =
-      first === name ? "is given twice" : "is given twice, in two forms of Unicode that look alike";
+      first === name ? "is given twice" : "is given twice, in two forms that look alike";
     return [{ path: [index, "name"], message }];
   });
 }

@@ -69,8 +69,7 @@ function nameOffset(declaration: Declaration): number {
 function duplicateError(first: Named, second: Named): ManifestError {
   const { file, placeAt } = first.document;
   const place = `${file}:${placeAt(nameOffset(first)).line}`;
-  const form =
-    first.name === second.name ? "" : " in another form of Unicode, which people cannot tell apart";
+  const form = first.name === second.name ? "" : " in another form, which people cannot tell apart";
   const message = `The namespace ${quoteText(second.name)} is already declared at ${place}${form}. Keep one of the two.`;
   return errorAt(second.document, nameOffset(second), "duplicateNamespace", message);
 }

@@ -8,6 +8,7 @@ import * as z from "zod";
 
 import { canEverStart } from "./cron-days.ts";
 import { escapeControls } from "./describe-value.ts";
+import { normalizeName } from "./normalize-name.ts";
 
 /**
  * Parts a rule ("must be …") from its explanation: a message names the value found between the two.
@@ -54,6 +55,7 @@ export function nameFault(name: string): string | null {
     return `must be from 1 to ${NAME_BYTES_MAX} bytes of text`;
   if (!isPrintable(name)) return "must not have control characters";
   if (name !== name.trim()) return "must not begin or end with a space";
+  if (normalizeName(name) === "") return "must have a character that people can see";
   if (/-shard-\d+$/u.test(name))
     return `must not end with "-shard-<number>"${WHY}objects with such names are shards of another namespace`;
   if (/-g[1-9]\d*$/u.test(name)) {
@@ -64,9 +66,7 @@ export function nameFault(name: string): string | null {
 
 /** False when a terminal would obey the text, or show it in another order than it is written. */
 export function isPrintable(text: string): boolean {
-  return (
-    text.isWellFormed() && !/[\p{Cc}\u2028\u2029\u200E\u200F\u202A-\u202E\u2066-\u2069]/u.test(text)
-  );
+  return text.isWellFormed() && !/[\p{Cc}\u2028\u2029\p{Bidi_Control}]/u.test(text);
 }
 
 /** The name of a namespace. */

@@ -182,6 +182,41 @@ describe("a set of a plan request", () => {
   });
 
   it.each([
+    ["a space of no width", "orders", "orders\u200B"],
+    ["a soft hyphen", "orders", "or\u00ADders"],
+    ["a mark that joins", "orders", "ord\u2060ers"],
+    ["a tag", "orders", "orders\u{E0041}"],
+    ["a filler of Hangul", "orders", "orders\u3164"],
+    ["another space", "my orders", "my\u00A0orders"],
+    ["two of them", "orders\u200B", "\u2060orders"],
+  ])("may not have two names that differ only by %s", (_name, first, second) => {
+    const both = [
+      { ...SPEC, name: first },
+      { ...SPEC, name: second },
+    ];
+    expect(check(both)).toMatchObject([{ path: "desired.namespaces.1.name" }]);
+    const files = both.map(({ name }, index) => ({
+      path: `${index}.yaml`,
+      text: `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: ${JSON.stringify(name)} }\nspec: { object: A, strategy: none }`,
+    }));
+    expect(parseManifests(files, { environment: null }).errors).toMatchObject([
+      { kind: "duplicateNamespace", file: "1.yaml" },
+    ]);
+    for (const name of [first, second]) expect(check([{ ...SPEC, name }]), name).toEqual([]);
+  });
+
+  it.each([
+    ["only what nobody can see", "\u00AD\u200B"],
+    ["a mark that turns Arabic text", "orders\u061C1"],
+  ])("may not have a name with %s", (_name, name) => {
+    expect(check([{ ...SPEC, name }])).toMatchObject([{ path: "desired.namespaces.0.name" }]);
+    const text = `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: ${JSON.stringify(name)} }\nspec: { object: A, strategy: none }`;
+    expect(parseManifests([{ path: "a.yaml", text }], { environment: null }).errors).toHaveLength(
+      1,
+    );
+  });
+
+  it.each([
     ["empty objects", (): unknown => ({})],
     ["numbers", (index: number): unknown => index],
     ["objects with many unknown keys", (): unknown => ({ a: 1, b: 2, c: 3 })],
