@@ -190,11 +190,35 @@ describe("a note of `shardctl dev` that is committed", () => {
   );
 });
 
+describe("an endpoint with a user in it", () => {
+  it.each(["https://127.0.0.1@evil.example", "https://a:b@shardctl.example.test"])(
+    "gets nothing: %s",
+    async (endpoint) => {
+      const env = { SHARDCTL_TOKEN: "secret" };
+      const argv = ["--endpoint", endpoint];
+      const { run, sent } = await planWith(configOf(ENDPOINT), env, { argv });
+      expect(run.exitCode).toBe(EXIT.error);
+      expect(run.stderr).toContain("user name or a password");
+      expect(run.stderr).not.toContain("a:b");
+      expect(sent).toEqual([]);
+    },
+  );
+});
+
 describe("an endpoint by http", () => {
   it.each([
     "http://shardctl.example.test",
     "http://127.0.0.1.example.test",
     "http://10.0.0.1:8787",
+    "http://localhost.evil.example",
+    "http://localhost.:8787",
+    "http://0.0.0.0:8787",
+    "http://[::]:8787",
+    "http://[::ffff:127.0.0.1]:8787",
+    "http://127.0.0.1.nip.example",
+    "HTTP://EVIL.example\\@127.0.0.1",
+    "http://evil.example#@127.0.0.1",
+    "http://evil.example?@localhost",
   ])("elsewhere than on this machine gets no token: %s", async (endpoint) => {
     const env = { SHARDCTL_TOKEN: "secret" };
     const { run, sent } = await planWith(configOf(ENDPOINT), env, {
