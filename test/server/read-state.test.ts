@@ -36,7 +36,8 @@ afterEach(() => vi.restoreAllMocks());
 
 it("takes no more large rows out of the database than a page has, and has each once", () => {
   const own = openNodeSql();
-  new CoordinatorStore(own);
+  const plans = new CoordinatorStore(own);
+  expect(plans.listApplied()).toEqual([]);
   const reviews = new ReviewsStore(own);
   for (let pull = 0; pull < ROWS; pull++)
     reviews.putFigures({ environment: "production", pull, fingerprint: "f" }, {

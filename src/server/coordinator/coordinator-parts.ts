@@ -26,10 +26,10 @@ import type { LiveAccess } from "../../live/port.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { CoordinatorApi } from "./coordinator-api.ts";
 import { Memory } from "./memory.ts";
-import { Observation } from "./observation.ts";
+import { Observation, type ObservationParts } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { ScopeFacts } from "./scope-facts.ts";
-import { ScopeNames } from "./scope-names.ts";
+import { type NameSources, ScopeNames } from "./scope-names.ts";
 import { PageFacts } from "../../page/page-facts.ts";
 import type { PolicyFloors } from "../../model/policy.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
@@ -79,7 +79,7 @@ const NOTHING_STARTS: PolicyFloors = { suspend: true };
 
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
-  const { storage, settings } = outside;
+  const { storage, settings, id: worker } = outside;
   const live = (): LiveAccess =>
     watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
   const followed = (): GithubSettings | null => settings()?.github ?? null;
@@ -114,12 +114,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     onWrite: (...written) =>
       noteRun({ names, page, observation, reconciliation, pullWork, plans, reviews }, ...written),
   });
-  const names = new ScopeNames(storage.sql, {
-    readPlan: (fingerprint) => plans.read(fingerprint),
-    readDesired: (fingerprint) => plans.readDesired(fingerprint),
-    findRun: (id) => runs.findRun(id),
-    listRuns: (filter) => store.listRuns(filter),
-  });
+  const names = new ScopeNames(storage.sql, nameSources(store, plans, runs));
   const starts = new RunStarts({ store, book: runs, plans, policies, reviews: reviewsStore });
   const steps = new RunSteps({
     store,
@@ -157,13 +152,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     arm,
   });
   const observation = new Observation(storage.sql, {
-    settings,
-    github: outside.github,
-    budget: () => outside.githubReader()?.rateBudget() ?? null,
-    environments: () => reconciliation.environments(),
-    state: (environment) => reconciliation.state(environment),
-    pause: () => reconciliation.pause(),
-    activeRuns: () => runs.active(),
+    ...observed(outside, reconciliation, runs),
     onChange: arm,
   });
   const page = new PageFacts(storage.sql, {
@@ -197,18 +186,38 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       runs,
       scopes: new ScopeFacts(storage.sql, names, (id) => runs.findRun(id)),
       starts,
-      state: new StateBook({
-        storage,
-        worker: outside.id,
-        settings: followed,
-        reconciliation,
-      }),
+      state: new StateBook({ storage, worker, settings: followed, reconciliation }),
     },
     alarm,
     observation,
     pullWork,
     reconciliation,
     steps,
+  };
+}
+
+function nameSources(store: CoordinatorStore, plans: PlanBook, runs: RunBook): NameSources {
+  return {
+    readPlan: (fingerprint) => plans.read(fingerprint),
+    readDesired: (fingerprint) => plans.readDesired(fingerprint),
+    findRun: (id) => runs.findRun(id),
+    listRuns: (filter) => store.listRuns(filter),
+  };
+}
+
+function observed(
+  { settings, github, githubReader }: Outside,
+  reconciliation: Reconciliation,
+  runs: RunBook,
+): Omit<ObservationParts, "onChange"> {
+  return {
+    settings,
+    github,
+    budget: () => githubReader()?.rateBudget() ?? null,
+    environments: () => reconciliation.environments(),
+    state: (environment) => reconciliation.state(environment),
+    pause: () => reconciliation.pause(),
+    activeRuns: () => runs.active(),
   };
 }
 

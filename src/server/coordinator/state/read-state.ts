@@ -71,6 +71,11 @@ function toRow(columns: Readonly<Record<string, Column>>, stored: Readonly<Store
   );
 }
 
+/** Of a number about; no table has bytes but that of documents. */
+function lengthOf(value: SqlStorageValue): number {
+  return typeof value === "string" ? value.length : 8;
+}
+
 /**
  * At least one row, and no more than a page carries. What is behind it stays in the database: a
  * thousand rows may be a thousand documents.
@@ -82,7 +87,7 @@ function takePage(stored: Iterable<StoredRow>): {
   const page: StoredRow[] = [];
   let length = 0;
   for (const row of stored) {
-    length += Object.values(row).reduce<number>((sum, value) => sum + String(value).length, 0);
+    length += Object.values(row).reduce<number>((sum, value) => sum + lengthOf(value), 0);
     if (page.length > 0 && length > PAGE_LENGTH_MAX) return { page, isCut: true };
     page.push(row);
   }
