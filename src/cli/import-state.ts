@@ -19,7 +19,7 @@ const WORDS = {
   nothing: "Nothing was imported",
 };
 
-/** What its user has agreed to beforehand. */
+/** Consent that the user gave beforehand. */
 export interface ImportConsent {
   readonly isApproved: boolean;
   /** The file may be another Worker's. */

@@ -1,6 +1,7 @@
 /**
  * Where a command works: the config (found upwards from the working directory, as git finds its
- * own, up to the folder of the repository), the environment, the manifests, and where the reconciler and its token are.
+ * own, up to the folder of the repository), the environment, the manifests, and where the
+ * reconciler and its token are.
  *
  * | what      | first that is there                                                                        |
  * |-----------|--------------------------------------------------------------------------------------------|
@@ -123,7 +124,7 @@ async function locateConfig(
     const found = await readIfPresent(path);
     if (!found.ok || found.value !== null) return found;
     const parent = dirname(folder);
-    // What lies beyond was not checked out with what is here.
+    // A config beyond it was not checked out with this folder.
     if (parent === folder || (await isRoot(folder))) break;
     folder = parent;
   }

@@ -69,7 +69,7 @@ export function isVisible(
   );
 }
 
-/** What may be shown of one environment; null for all. */
+/** Returns the namespaces of one environment that may be shown; null for all. */
 export function visibleIn(visible: VisibleNames | null, environment: string): VisibleThere | null {
   if (visible === null || visible.names === null) return null;
   const refs = visible.declared.filter((one) => one.environment === environment);

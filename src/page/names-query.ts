@@ -63,7 +63,7 @@ export interface NamesFilter {
   /** Part of a name; empty for all. */
   readonly search: string;
   readonly state: StateFilter | null;
-  /** Those that may be shown; null for all. */
+  /** Namespaces that may be shown; null for all. */
   readonly names: VisibleThere | null;
 }
 

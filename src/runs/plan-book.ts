@@ -228,8 +228,8 @@ export class PlanBook implements PlanCalls {
       store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
       if (known === null || isEmptyPlan(known))
         onStored(plan, decodeJson(stored.desired) as DesiredState);
-      // What the plan does not declare it has read because it was remembered: where it no longer is,
-      // somebody has forgotten it meanwhile.
+      // The plan reads others because they are remembered already: one that no longer is was
+      // forgotten meanwhile.
       store.rememberNamespaces(
         stored.environment,
         seen.filter((ref) => ref.wasSharded && ref.isDeclared),

@@ -598,7 +598,7 @@ describe("an import", () => {
     await controls.setDelay(0);
     expect(rowsOf(await importState(send, file), "reconciledNames").replaced).toBe(1);
     const imported = await exportState(send);
-    // Whoever waits for the tick does not wait for one that is over.
+    // A caller who waits for the tick does not wait for one that is over.
     expect((await tick).status).toBe(200);
     // By now the object has answered the tick that had asked it.
     await vi.waitFor(

@@ -242,7 +242,7 @@ function holds(
   known: readonly KnownRef[],
 ): boolean {
   const claims = known.filter((one) => one.isClaimed);
-  // Whoever may plan can have any environment remember a name, and takes it from nobody by that.
+  // A plan can have any environment remember a name. No token loses the name by that.
   const places = new Set((claims.length > 0 ? claims : known).map((one) => one.environment));
   if (environment !== null) places.add(environment);
   if (scope.environments !== null) {

@@ -52,14 +52,14 @@ export class FollowedSpecs {
       const state = this.#theirs.has(keyOf(ref)) ? null : this.#store.read(ref);
       if (state !== null) this.#store.write([follow(state, NOT_DECLARED)]);
     }
-    // What could not be followed before is read once more, though nothing has moved.
+    // Manifests that could not be followed are read once more, though nothing has moved.
     const environment = this.#store.readEnvironment();
     if (environment !== null && this.#theirs.size > 0)
       this.#store.writeEnvironment({ ...environment, treeSha: null });
   }
 }
 
-/** What was decided under another declaration is forgotten, as when manifests change. */
+/** Forgets decisions made under another declaration, as when manifests change. */
 function follow(
   state: NamespaceState,
   { spec, held = null, specDigest, shapeDigest }: Declaration,

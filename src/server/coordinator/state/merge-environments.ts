@@ -10,7 +10,7 @@
  * the review that a run has left unfinished, the pending change. The next look finds what is to be
  * done, and whether it is reviewed. Drifts that were told stay told.
  *
- * What an environment follows comes from one side as a whole: see followed-specs.ts.
+ * The manifests that an environment follows come from one side as a whole: see followed-specs.ts.
  */
 import { AlertsStore } from "../../../alerts/alerts-store.ts";
 import type { AlertState } from "../../../alerts/alert-state.ts";
