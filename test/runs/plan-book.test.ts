@@ -37,6 +37,7 @@ class Shelf {
       declared: () => [],
       followed: () => this.followed,
       onPlan: () => undefined,
+      onStored: () => undefined,
     });
   }
 
