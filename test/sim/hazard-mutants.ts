@@ -413,6 +413,42 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "mended-copies-dropped",
+    needs: "hasSetbacks",
+    rule: "repair-proves: a member that a repair mends sets aside what came from lost sources",
+    edits: [
+      {
+        file: "shards/member/releasing-member.ts",
+        find: "const copies = this.#forgetMove({ lost, layout, epoch });",
+        replace: "const copies = this.#forgetMove();",
+      },
+    ],
+  },
+  {
+    name: "swapped-copies-dropped",
+    needs: "hasSetbacks",
+    rule: "repair-proves: what came from a lost source into the tables of a swap is set aside",
+    edits: [
+      {
+        file: "shards/move/lost-copies.ts",
+        find: "keys: storedFrom(sql, { plan, lost, own }, table, now.table)",
+        replace: "keys: [] as string[]",
+      },
+    ],
+  },
+  {
+    name: "member-names-no-epoch",
+    needs: "hasSetbacks",
+    rule: "one-history: a root that a member's own router asks hears which epoch the member knows",
+    edits: [
+      {
+        file: "shards/host/member-router.ts",
+        find: "knownEpoch: () => member.membership.epoch",
+        replace: "knownEpoch: () => 0",
+      },
+    ],
+  },
+  {
     name: "strays-deleted",
     needs: "hasSetbacks",
     rule: "repair-proves: no row is deleted",

@@ -190,14 +190,26 @@ export class Setbacks {
 
   #copiesFrom(source: string): Copy[] {
     const step = this.#world.options.scheduler.steps;
-    const targets = [...this.#world.objects.values()].filter(
-      (object) => hasTable(object, "shardctl_stage_items") && !object.storage.isDirty,
-    );
-    return targets.flatMap(({ name: target, storage }) =>
-      storage
+    return [...this.#world.objects.values()]
+      .filter((object) => object.name !== source && !object.storage.isDirty)
+      .flatMap((object) =>
+        this.#idsFrom(source, object).map((id) => ({ id, source, target: object.name, step })),
+      );
+  }
+
+  /** Items that came from a source and wait on a target: staged, or in the tables of a swap. */
+  #idsFrom(source: string, target: SimObject): string[] {
+    const { storage } = target;
+    if (hasTable(target, "shardctl_stage_items"))
+      return storage
         .peek("SELECT id FROM shardctl_stage_items WHERE shardctl_source = ?", source)
-        .map(({ id }) => ({ id: textOf(id), source, target, step })),
-    );
+        .map(({ id }) => textOf(id));
+    const moving = readMeta<Moving>(target, "moving");
+    const membership = readMeta<Membership>(target, "membership");
+    if (moving?.mode !== "swap" || !moving.isTarget || membership?.serving !== false) return [];
+    return viewsOf(target)
+      .map(({ id }) => id)
+      .filter((id) => this.#owns(moving.from, source, id));
   }
 
   /** A copy of a lost item is live or set aside, unless somebody has deleted the item. */
