@@ -36,6 +36,11 @@ export interface Membership {
    */
   readonly ended: number;
   /**
+   * The operation that went on without this object when it was mended: its end, which `ended`
+   * counts, is still to be heard.
+   */
+  readonly goesOn?: number;
+  /**
    * The epoch of which what is owned is noted, for the triggers that check keys; absent when none
    * is. A library that does not know of it leaves it at what it was.
    */
@@ -51,6 +56,11 @@ export function numbersOf(of: {
 }): Pick<Membership, "operation" | "token" | "tokenOf"> {
   const { operation, token } = of;
   return { operation, ...(token === undefined ? {} : { token, tokenOf: operation }) };
+}
+
+/** The newest operation whose end an object has heard. */
+export function heardEnd({ ended, goesOn }: Membership): number {
+  return goesOn === undefined ? ended : Math.min(ended, goesOn - 1);
 }
 
 export function readMembership(sql: Sql, namespace: string, self: string): Membership {

@@ -27,7 +27,7 @@ import { spendReserve } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { REPAIR } from "./evidence.ts";
 import { BlockingMember } from "./blocking-member.ts";
-import type { Membership } from "./membership.ts";
+import { type Membership, heardEnd } from "./membership.ts";
 
 export class ProvenMember extends BlockingMember {
   /**
@@ -187,7 +187,7 @@ export class ProvenMember extends BlockingMember {
    */
   testify({ layout, sampleMax, lost = [] }: Omit<Message<"testify">, "kind">): Testimony {
     const { membership, moving, isStored } = this;
-    const { epoch, operation, ended, trouble = null } = membership;
+    const { epoch, operation, trouble = null } = membership;
     const found =
       layout === null
         ? { strays: [] }
@@ -197,7 +197,7 @@ export class ProvenMember extends BlockingMember {
       epoch,
       layout: membership.layout,
       operation,
-      ended,
+      ended: heardEnd(membership),
       trouble,
       moving: moving ? testifiedMove(moving) : null,
       ...found,

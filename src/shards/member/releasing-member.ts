@@ -118,7 +118,8 @@ export class ReleasingMember extends ProvenMember {
    * Serves again, as a repair has shown it. Idempotent. Foreign keys are off. @throws RefusedError
    * when nothing is to be repaired here: the member knows more than the repair.
    */
-  mend({ epoch, layout, endedUpTo, known: planned, lost = [] }: Message<"mend">): SetAsideReply {
+  mend(request: Message<"mend">): SetAsideReply {
+    const { epoch, layout, endedUpTo, goesOn, known: planned, lost = [] } = request;
     const { membership: before } = this;
     const message = `mend ${epoch} ${endedUpTo}`;
     if (planned !== null && !this.isStill(planned)) {
@@ -139,9 +140,9 @@ export class ReleasingMember extends ProvenMember {
     ensureSchema(this.sql);
     let setAside: readonly TableRows[] = [];
     this.change(() => {
-      const { trouble: _, token: __, tokenOf: ___, ...membership } = before;
+      const { trouble: _, token: __, tokenOf: ___, goesOn: ____, ...membership } = before;
       if (layout === null) {
-        const { trouble: ____, ...known } = before;
+        const { trouble: _____, ...known } = before;
         // A cutover that it has missed is activated first: until then nothing is served.
         return this.moving && known.epoch < epoch
           ? this.put({ membership: known })
@@ -158,6 +159,7 @@ export class ReleasingMember extends ProvenMember {
         ...membership,
         operation: endedUpTo,
         ended: endedUpTo,
+        ...(goesOn !== undefined && { goesOn }),
         epoch,
         layout,
         retired: false,
@@ -258,7 +260,11 @@ export class ReleasingMember extends ProvenMember {
     ensureSchema(this.sql);
     const { membership: before, moving: part, self } = this;
     const message = `end ${operation} ${token}`;
-    if (before.ended === operation) return { setAside: notedAside(this.sql, message) };
+    if (before.ended === operation) {
+      const { goesOn, ...known } = before;
+      if (goesOn === operation) this.change(() => this.put({ membership: known }));
+      return { setAside: notedAside(this.sql, message) };
+    }
     if (before.ended >= operation || before.operation > operation) return { setAside };
     // A member out of step waits for its repair, and keeps what it knew of itself until then.
     if (before.trouble && part?.operation !== operation) return { setAside };
@@ -279,7 +285,8 @@ export class ReleasingMember extends ProvenMember {
       removeCapture(this.sql);
       // A member out of step keeps what it knew of itself: a repair needs it.
       const known = membership.trouble ? membership : next(membership, moving);
-      const after = { ...known, ...numbersOf({ operation, token }), ended: operation };
+      const { goesOn: _, ...kept } = known;
+      const after = { ...kept, ...numbersOf({ operation, token }), ended: operation };
       this.forgetMoving();
       this.serve(after);
       if (this.membership.serving) removeWriteBlocks(this.sql);

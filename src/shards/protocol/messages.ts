@@ -326,8 +326,10 @@ export type EngineRequest =
       readonly kind: "mend";
       readonly epoch: number;
       readonly layout: Layout | null;
-      /** Operations up to this one are over. */
+      /** Operations up to this one are over for the member. */
       readonly endedUpTo: number;
+      /** The one of them that goes on without it. */
+      readonly goesOn?: number;
       /**
        * The state of the member that the repair was planned by: one that comes late, when the
        * member has lost more since, is refused. Null from the root to itself.

@@ -64,10 +64,12 @@ export async function repair(
   if (plan.obstacles.length > 0)
     throw refused("invalid", `The repair cannot be applied: ${plan.obstacles.join("; ")}`);
   const { epoch, endedUpTo } = decision;
+  const goesOn = decision.isRegistryLost ? undefined : journal.running()?.id;
   const setAside: StrayRows[] = [];
   const mend = async ({ member, layout, lost }: MemberMend): Promise<void> => {
     const known = member === root ? null : knownState(answers.get(member));
-    const message = { kind: "mend", epoch, layout, endedUpTo, known, lost } as const;
+    const numbers = { endedUpTo, ...(goesOn !== undefined && { goesOn }) };
+    const message = { kind: "mend", epoch, layout, ...numbers, known, lost } as const;
     const reply = await context.ask(member, message);
     setAside.push(...reply.setAside.map(({ table, rows }) => ({ member, table, rows })));
   };
