@@ -437,18 +437,6 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "member-names-no-epoch",
-    needs: "hasSetbacks",
-    rule: "one-history: a root that a member's own router asks hears which epoch the member knows",
-    edits: [
-      {
-        file: "shards/host/member-router.ts",
-        find: "knownEpoch: () => member.membership.epoch",
-        replace: "knownEpoch: () => 0",
-      },
-    ],
-  },
-  {
     name: "strays-deleted",
     needs: "hasSetbacks",
     rule: "repair-proves: no row is deleted",

@@ -346,9 +346,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const hasUniqueIndex = random.chance("unique", 0.4);
   const rivalShare = hasUniqueIndex && twinShare === 0 && has("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
-  const nestedShare = random.chance("nested", NESTED_SHARE)
-    ? random.pick("nestedShare", [0.15, 0.4])
-    : 0;
+  const nestedShare = has("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
   const fanOutShare = has("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
   const hasDeploys = has("deploys", DEPLOYS_SHARE);
@@ -378,7 +376,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       }),
     ),
   );
-  const hasPauses = random.chance("holdsUp", 0.25);
+  const hasPauses = has("holdsUp", 0.25);
   const isDisturbed = [hasPauses, hasDeploys, hasFullDisks].some(Boolean);
   const isQuiet = !isDisturbed && has("restores", QUIET_RESTORES_SHARE);
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
