@@ -54,9 +54,14 @@ const KNOWN_ERRORS = [
   /database or disk is full(?:: SQLITE_FULL(?: \(extended: SQLITE_\w+\))?)?/,
 ].map(({ source }) => new RegExp(`^(?:Error: )?(?:${source})$`));
 
-/** Marks the words of an error that is not ours, unless they are known to quote nothing. */
+/** What SQLite says before the name or the expression of a CHECK, in which anything may stand. */
+const CHECK_FAILED = /^((?:Error: )?CHECK constraint failed: )(.+)$/s;
+
+/** Marks the words of an error that is not ours, but for those that are known to quote nothing. */
 export function errorWords(text: string): string {
-  return KNOWN_ERRORS.some((known) => known.test(text)) ? text : rowWords(text);
+  if (KNOWN_ERRORS.some((known) => known.test(text))) return text;
+  const [, known = "", rest = text] = CHECK_FAILED.exec(text) ?? [];
+  return `${known}${rowWords(rest)}`;
 }
 
 /** A fault of a library that marks nothing is a mark as a whole. */

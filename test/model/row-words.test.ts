@@ -65,6 +65,13 @@ describe("words of errors", () => {
   ])("are marked when they may quote a row: %s", (text) => {
     expect(errorWords(text)).toBe(rowWords(text));
   });
+
+  it.each(["", "Error: "])("say that a CHECK has failed, and hide which: %s", (before) => {
+    const known = `${before}CHECK constraint failed: `;
+    const check = `length(name) < ${CANARY}\n: SQLITE_CONSTRAINT`;
+    expect(errorWords(`${known}${check}`)).toBe(`${known}${rowWords(check)}`);
+    expect(errorWords(`no ${known}${check}`)).toBe(rowWords(`no ${known}${check}`));
+  });
 });
 
 describe("texts of an older library", () => {
