@@ -82,8 +82,8 @@ const PAUSE_MS_MAX = 1_000;
 
 /** A router inside a member of its namespace, which knows an epoch already. */
 export interface MemberRouterOptions extends ConnectOptions {
-  /** A root that is behind this epoch has lost its registry. */
-  readonly knownEpoch?: () => number;
+  /** The member and its epoch: a root that is behind it has lost its registry. */
+  readonly member?: { readonly name: string; epoch(): number };
 }
 
 export class Router<Class extends object = Record<string, (...args: never[]) => unknown>> {
@@ -254,12 +254,13 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
 
   /** The root's layout. A root that is being deployed is waited for, as members are. */
   async #askLayout(): Promise<LayoutReply> {
-    const { knownEpoch = () => 0 } = this.#options;
+    const { member } = this.#options;
     for (let tries = 1; ; tries++) {
       try {
         return await this.#send(this.#namespace, {
           kind: "layout",
-          epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0, knownEpoch()),
+          epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0, member?.epoch() ?? 0),
+          ...(member && { asker: member.name }),
         });
       } catch (error) {
         if (!isMovedOn(error) || tries >= TRIES_MAX) throw error;

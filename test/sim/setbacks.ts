@@ -189,12 +189,23 @@ export class Setbacks {
   }
 
   #copiesFrom(source: string): Copy[] {
+    // The sources have said that they have their rows, and it ends by that.
+    if (this.#isEnding()) return [];
     const step = this.#world.options.scheduler.steps;
     return [...this.#world.objects.values()]
       .filter((object) => object.name !== source && !object.storage.isDirty)
       .flatMap((object) =>
         this.#idsFrom(source, object).map((id) => ({ id, source, target: object.name, step })),
       );
+  }
+
+  #isEnding(): boolean {
+    const root = this.#world.object(this.#world.options.namespace);
+    if (!hasTable(root, "shardctl_operations")) return false;
+    const newest =
+      "SELECT state, json_extract(record, '$.step') AS step FROM shardctl_operations ORDER BY id DESC LIMIT 1";
+    const [last] = root.storage.peek(newest);
+    return last !== undefined && (last["state"] !== "running" || last["step"] === "cleanUp");
   }
 
   /** Items that came from a source and wait on a target: staged, or in the tables of a swap. */

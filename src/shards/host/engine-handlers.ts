@@ -141,7 +141,7 @@ export function createEngineHandlers(host: EngineHost): {
     abandon: (request) => host.writeRows(() => host.member.abandon(request)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
     testify: (request) =>
-      host.member.moving?.promotion
+      host.member.moving?.promotion && request.layout !== null
         ? host.member.foreignKeys.off(() => host.member.testify(request))
         : host.member.testify(request),
     mend: (request) => host.member.foreignKeys.off(() => host.member.mend(request)),

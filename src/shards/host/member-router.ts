@@ -10,6 +10,6 @@ export function createMemberRouter(host: Host, peers: Peers): Router {
   const { namespace, partitioners, platform, member } = host;
   return new Router(peers, namespace, platform.runtime, {
     partitioners,
-    knownEpoch: () => member.membership.epoch,
+    member: { name: member.self, epoch: () => member.membership.epoch },
   });
 }

@@ -22,6 +22,8 @@ export interface Membership {
   readonly serving: boolean;
   /** True when its rows are what a verified cutover left behind: they may be cleared. */
   readonly retired: boolean;
+  /** The operation that has left them behind; absent where an older library has retired it. */
+  readonly retiredBy?: number;
   /** The newest operation this object has seen: older ones are refused. */
   readonly operation: number;
   /** The token of that operation; absent for one that an older root has begun. */
@@ -37,9 +39,10 @@ export interface Membership {
   readonly ended: number;
   /**
    * The operation that went on without this object when it was mended: its end, which `ended`
-   * counts, is still to be heard.
+   * counts, is still to be heard. Only while `ended` is what it was then: an older library carries
+   * it on.
    */
-  readonly goesOn?: number;
+  readonly goesOn?: { readonly operation: number; readonly endedUpTo: number };
   /**
    * The epoch of which what is owned is noted, for the triggers that check keys; absent when none
    * is. A library that does not know of it leaves it at what it was.
@@ -60,7 +63,7 @@ export function numbersOf(of: {
 
 /** The newest operation whose end an object has heard. */
 export function heardEnd({ ended, goesOn }: Membership): number {
-  return goesOn === undefined ? ended : Math.min(ended, goesOn - 1);
+  return goesOn?.endedUpTo === ended ? Math.min(ended, goesOn.operation - 1) : ended;
 }
 
 export function readMembership(sql: Sql, namespace: string, self: string): Membership {

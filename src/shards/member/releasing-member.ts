@@ -84,8 +84,9 @@ export class ReleasingMember extends ProvenMember {
       const membership = this.membership;
       if (!this.ownsNothing) return;
       // A newer operation may have given this object rows again; what was put aside before it is of
-      // no use in any case.
-      if (membership.operation > operation) {
+      // no use in any case. One that has not begun here has left all as it was.
+      const isAsLeft = membership.retired && membership.retiredBy === operation && !this.moving;
+      if (membership.operation > operation && !isAsLeft) {
         if (!this.moving) dropRetired(this.sql);
         return;
       }
@@ -140,6 +141,7 @@ export class ReleasingMember extends ProvenMember {
     ensureSchema(this.sql);
     let setAside: readonly TableRows[] = [];
     this.change(() => {
+      spendReserve(this.sql);
       const { trouble: _, token: __, tokenOf: ___, goesOn: ____, ...membership } = before;
       if (layout === null) {
         const { trouble: _____, ...known } = before;
@@ -159,7 +161,7 @@ export class ReleasingMember extends ProvenMember {
         ...membership,
         operation: endedUpTo,
         ended: endedUpTo,
-        ...(goesOn !== undefined && { goesOn }),
+        ...(goesOn !== undefined && { goesOn: { operation: goesOn, endedUpTo } }),
         epoch,
         layout,
         retired: false,
@@ -229,8 +231,11 @@ export class ReleasingMember extends ProvenMember {
   protected serve(membership: Membership): void {
     const wasServing = this.membership.serving;
     const serving = membership.layout.members.includes(this.self) && !membership.trouble;
+    const { retiredBy, ...known } = membership;
     const retired = serving ? false : wasServing || membership.retired;
-    this.put({ membership: this.noteKeys({ ...membership, serving, retired }) });
+    const by = wasServing ? membership.operation : retiredBy;
+    const left = { serving, retired, ...(retired && by !== undefined && { retiredBy: by }) };
+    this.put({ membership: this.noteKeys({ ...known, ...left }) });
     if (serving) setWriteBlock(this.sql, null);
     else this.block("notMember");
     // On a member that retires they do no harm behind its write blocks until the operation ends.
@@ -260,11 +265,11 @@ export class ReleasingMember extends ProvenMember {
     ensureSchema(this.sql);
     const { membership: before, moving: part, self } = this;
     const message = `end ${operation} ${token}`;
-    if (before.ended === operation) {
-      const { goesOn, ...known } = before;
-      if (goesOn === operation) this.change(() => this.put({ membership: known }));
-      return { setAside: notedAside(this.sql, message) };
+    if (before.goesOn?.operation === operation) {
+      const { goesOn: _, ...known } = before;
+      this.change(() => this.put({ membership: known }));
     }
+    if (before.ended === operation) return { setAside: notedAside(this.sql, message) };
     if (before.ended >= operation || before.operation > operation) return { setAside };
     // A member out of step waits for its repair, and keeps what it knew of itself until then.
     if (before.trouble && part?.operation !== operation) return { setAside };

@@ -92,7 +92,7 @@ function stagedFrom(sql: Sql, { lost, own }: LostCopies, { table, store }: MoveT
 
 /**
  * Of a swap, in the live table as it is `now`. A row whose source nothing tells counts as one of a
- * lost source: so do all of a table that a deploy has changed.
+ * lost source: so do all of a table that has another key by now, or lacks a column.
  */
 function storedFrom(
   sql: Sql,
@@ -103,7 +103,8 @@ function storedFrom(
   const { table, store } = moveTable;
   const [only, ...others] = plan.moving.from.members;
   const key = rowJson(now.primaryKey, "t");
-  const origin = isAsMoved(sql, table) ? moveTable.originSql("t") : null;
+  const isSame = isAsMoved(sql, table) && now.primaryKey.join() === table.primaryKey.join();
+  const origin = isSame ? moveTable.originSql("t") : null;
   const columns = [
     `${key} AS pk`,
     `(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?1 AND o.pk = ${key}) AS source`,
@@ -111,6 +112,7 @@ function storedFrom(
   ];
   const sourceOf = (row: Readonly<Record<string, SqlValue>>): string | null => {
     if (others.length === 0) return only ?? null;
+    if (!isSame) return null;
     if (row["source"] !== null) return textOf(row["source"]);
     return plan.originOf && "origin" in row ? plan.originOf(keyOf(row["origin"])) : null;
   };

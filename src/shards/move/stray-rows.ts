@@ -23,10 +23,15 @@ import { keyColumn, keyOf } from "./move-plan.ts";
 const PAGE_ROWS = 2_000;
 /** Bytes of their values. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
-/** Bytes that a row set aside takes beside its values, in its cell and in the page's free space. */
+/** Characters of their keys: below the limit of 2 MB for what a statement is given. */
+const PAGE_KEY_CHARACTERS_MAX = 400_000;
+/** A leaf page that holds no further row may be empty to the half. */
+const FILL_FACTOR = 2;
+/** Bytes of a row beside its values, and of a column beside its text: its header, and a REAL. */
 const ROW_OVERHEAD_BYTES = 64;
-/** Bytes for the pages of the b-tree above the rows. */
-const TREE_BYTES = 12 * 1024;
+const COLUMN_OVERHEAD_BYTES = 9;
+/** Bytes for the definition, and for the pages of the b-tree above the rows. */
+const TREE_BYTES = 16 * 1024;
 /** Characters of an id, or a key, that is told. */
 const TOLD_LENGTH_MAX = 1_000;
 /** The column of a table of rows set aside that says by which epoch. */
@@ -113,8 +118,9 @@ export function setStraysAside(member: MemberRows, layout: Layout, epoch: number
 
 /**
  * Sets the rows of these primary keys aside: they leave the table `from`, which has the columns of
- * `table`. Each page needs room for its own rows alone, since those before it have left theirs.
- * Call inside a transaction, with foreign keys off. @throws Error when a single row finds no room.
+ * `table`. Each page needs room for its own rows alone, as far as those before it have emptied
+ * pages. Call inside a transaction, with foreign keys off. @throws Error when a single row finds no
+ * room.
  */
 export function setRowsAside(
   sql: Sql,
@@ -122,13 +128,16 @@ export function setRowsAside(
   epoch: number,
 ): void {
   const { table, from, keys } = rows;
+  requireRoom(sql, TREE_BYTES);
   const kept = keepAsideTable(sql, table, from);
   const columns = table.columns.map(quoteName).join(", ");
   const found = `FROM ${quoteName(from)} AS t WHERE ${inKeys(table)}`;
+  const size = `${FILL_FACTOR} * (${rowBytes(table.columns, "t")}) + ${ROW_OVERHEAD_BYTES + COLUMN_OVERHEAD_BYTES * table.columns.length}`;
   let rowsMax = PAGE_ROWS;
   for (let first = 0; first < keys.length; first += rowsMax) {
-    const next = keys.slice(first, first + rowsMax);
-    rowsMax = rowsWithRoom(sql, next, `SELECT ${rowBytes(table.columns, "t")} AS bytes ${found}`);
+    // After a page that was small for want of room the next may be larger again.
+    const next = withinCharacters(keys.slice(first, first + Math.min(PAGE_ROWS, 4 * rowsMax)));
+    rowsMax = rowsWithRoom(sql, next, `SELECT ${size} AS bytes ${found}`);
     const page = jsonArray(next.slice(0, rowsMax));
     sql.run(
       `INSERT INTO ${quoteName(kept)} (${EPOCH_COLUMN}, ${columns}) SELECT ?2, ${columns} ${found}`,
@@ -137,6 +146,13 @@ export function setRowsAside(
     );
     deleteKeys(sql, from, table, page);
   }
+}
+
+/** The first of these keys, as many as one statement takes; one at least. */
+function withinCharacters(keys: readonly string[]): readonly string[] {
+  let characters = 0;
+  const end = keys.findIndex((key) => (characters += key.length + 1) > PAGE_KEY_CHARACTERS_MAX);
+  return end < 0 ? keys : keys.slice(0, Math.max(1, end));
 }
 
 /**
@@ -149,7 +165,7 @@ function rowsWithRoom(sql: Sql, keys: readonly string[], sizesSql: string): numb
     const bytes = sql.first<{ bytes: number }>(sum, jsonArray(keys.slice(0, count)))?.bytes ?? 0;
     if (count > 1 && bytes > PAGE_BYTES_MAX) continue;
     try {
-      requireRoom(sql, bytes + count * ROW_OVERHEAD_BYTES + TREE_BYTES);
+      requireRoom(sql, bytes + TREE_BYTES);
       return count;
     } catch (error) {
       if (!isFull(error) || count === 1) throw error;

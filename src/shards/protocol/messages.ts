@@ -171,8 +171,8 @@ export interface CheckPart {
 /** A question to the root that callers ask too. */
 interface FromMember {
   /**
-   * The member that asks: a root that has lost its registry finds the others by it. Absent for a
-   * caller.
+   * The member that asks, also by its own router: a root that has lost its registry finds the
+   * others by it. Absent for a caller.
    */
   readonly asker?: string;
 }

@@ -48,7 +48,7 @@ async function doChore(context: DriverContext, chore: Chore): Promise<void> {
   sql.transaction(() => {
     journal.dropChore(chore);
     const record = journal.find(operation);
-    if (record) tellAside(context, record, setAside);
+    if (record) tellAside(context, record, setAside, { step: "end" });
   });
 }
 

@@ -80,7 +80,7 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
         ? { kind: ended.fault.kind, message: hideRowWords(ended.fault.message) }
         : { epoch },
     );
-    tellAside(context, ended, setAside);
+    tellAside(context, ended, setAside, { step: "end" });
   });
 }
 

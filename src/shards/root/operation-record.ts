@@ -66,6 +66,8 @@ export interface OperationRecord extends OperationFacts {
   readonly recopies?: readonly string[];
   /** Sources that have lost their storage, as a repair or the end has found; absent for none. */
   readonly lost?: readonly string[];
+  /** `step member` of each answer whose rows set aside were told; absent for none. */
+  readonly asideTold?: readonly string[];
   /**
    * True when the wave that was cut over last was promoted, or in a swap checked whole, before its
    * commit: the activation asks for that attempt. Absent in records of

@@ -65,14 +65,26 @@ export function lostUntold(journal: Journal, member: string): string[] {
   return [...new Set(untold)].toSorted();
 }
 
-/** Stores the event that rows of lost sources were set aside, where some were. */
+/**
+ * Stores the event that rows of lost sources were set aside, where some were. Once for each step of
+ * a member: it gives the same answer when it is asked again.
+ */
 export function tellAside(
-  context: DriverContext,
+  { journal, sql, emit }: Pick<DriverContext, "journal" | "sql" | "emit">,
   record: OperationRecord,
   setAside: readonly StrayRows[],
+  { step, lost = record.lost ?? [] }: { step: "prepare" | "end"; lost?: readonly string[] },
 ): void {
-  const { kind, lost = [] } = record;
-  if (setAside.length > 0) context.emit(`${kind}.setAside`, record, { lost, setAside });
+  if (setAside.length === 0) return;
+  sql.transaction(() => {
+    const stored = journal.find(record.id) ?? record;
+    const told = new Set(stored.asideTold);
+    const fresh = setAside.filter(({ member }) => !told.has(`${step} ${member}`));
+    if (fresh.length === 0) return;
+    emit(`${record.kind}.setAside`, record, { lost, setAside: fresh });
+    for (const { member } of fresh) told.add(`${step} ${member}`);
+    journal.update({ ...stored, asideTold: [...told] });
+  });
 }
 
 /** The sentence about it that ends the message of the operation's fault; empty for no rows. */

@@ -64,7 +64,7 @@ export async function repair(
   if (plan.obstacles.length > 0)
     throw refused("invalid", `The repair cannot be applied: ${plan.obstacles.join("; ")}`);
   const { epoch, endedUpTo } = decision;
-  const goesOn = decision.isRegistryLost ? undefined : journal.running()?.id;
+  const goesOn = operationThatGoesOn(decision, context);
   const setAside: StrayRows[] = [];
   const mend = async ({ member, layout, lost }: MemberMend): Promise<void> => {
     const known = member === root ? null : knownState(answers.get(member));
@@ -111,6 +111,15 @@ export async function repair(
   if (own) await mend(own);
   context.changed();
   return { namespace: root, fingerprint, steps: plan.steps, setAside };
+}
+
+/** The operation whose end the driver has yet to tell; those that are over have none. */
+function operationThatGoesOn(
+  { isRegistryLost, operations }: RepairDecision,
+  { journal }: RepairContext,
+): number | undefined {
+  if (!isRegistryLost) return journal.running()?.id;
+  return operations.flatMap((end) => (end.kind === "over" ? [] : [end.move.operation]))[0];
 }
 
 /** The sources of which this repair has members set copies aside, now or at the end. */

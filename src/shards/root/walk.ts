@@ -42,7 +42,8 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
       ...(lost.length > 0 && { lost }),
     } as const;
     const reply = await context.ask(member, request);
-    tellAside(context, { ...requireCurrent(context, record), lost }, rowsOf(member, reply));
+    const of = requireCurrent(context, record);
+    tellAside(context, of, rowsOf(member, reply), { step: "prepare", lost });
     const { shapes, changed = [], steps = "[]" } = reply;
     // Not a fault: while a version is being rolled out, the member is asked until it has it.
     if (shapes === undefined)

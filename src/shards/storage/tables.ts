@@ -368,7 +368,7 @@ export function presentTable(sql: Sql, table: Table): Table | null {
  */
 export function tableNow(sql: Sql, { keyCollations, ...table }: Table): Table {
   const { columns, primaryKey } = readColumns(sql, table.name);
-  const isSameKey = primaryKey.length === table.primaryKey.length;
+  const isSameKey = primaryKey.join() === table.primaryKey.join();
   return {
     ...table,
     columns,
