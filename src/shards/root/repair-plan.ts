@@ -132,6 +132,7 @@ function findObstacles(
   const isProven =
     provers.length > 0 ||
     isFirst(told, newestEpoch) ||
+    isUnknownToItsTeller(told, newestEpoch, trouble) ||
     isCommittedSince(registry.epoch, newestEpoch, trouble);
   return [
     ...[...answers]
@@ -163,6 +164,16 @@ function isSharded(epoch: number): boolean {
  */
 function isFirst(told: readonly Testimony[], newestEpoch: number): boolean {
   return !isSharded(newestEpoch) && told.some(({ moving }) => moving?.from.kind === "none");
+}
+
+/**
+ * True when who has told the root of its loss knows of no operation any more that was cut over: it
+ * had heard of an epoch by a late message, and no member has ever acted by it. The root owns
+ * everything still; what it has lost since is to be accepted.
+ */
+function isUnknownToItsTeller(told: Told, newestEpoch: number, trouble: Trouble | null): boolean {
+  const teller = told.find(({ member }) => member === trouble?.by);
+  return !isSharded(newestEpoch) && teller !== undefined && teller.ended >= teller.operation;
 }
 
 /**

@@ -93,6 +93,20 @@ describe("decideRepair", () => {
     });
   });
 
+  it("takes a root at its word that was told of an epoch which its teller never acted by", () => {
+    const unsharded = { registry: { epoch: 0, layout: NONE }, newest: 1 };
+    const root = says(0, NONE, { trouble: { ...LOST, epoch: 1, by: "ns-shard-0" } });
+    const teller = says(0, NONE, { operation: 1, ended: 1 });
+    const accepted = { ...unsharded, acceptLoss: [ROOT] };
+    const decision = decide({ ns: root, "ns-shard-0": teller }, accepted);
+    expect(decision).toMatchObject({ layout: NONE, obstacles: [], losses: [{ member: ROOT }] });
+    expect(decision.epoch).toBeGreaterThan(1);
+    expect(decide({ ns: root, "ns-shard-0": teller }, unsharded).obstacles).toHaveLength(1);
+    expect(decide({ ns: root, "ns-shard-0": "silent" }, accepted).obstacles).toHaveLength(2);
+    const amid = says(0, NONE, { operation: 2, ended: 1 });
+    expect(decide({ ns: root, "ns-shard-0": amid }, accepted).obstacles).toHaveLength(1);
+  });
+
   it("skips the numbers of operations that the journal has forgotten, and those alone", () => {
     const told = { ns: says(1, TWO), "ns-shard-0": says(1, TWO, { operation: 3, ended: 3 }) };
     expect(decide(told, { newest: 2 })).toMatchObject({ isJournalBehind: true, endedUpTo: 3 });
