@@ -9,7 +9,8 @@ import { each } from "./each.ts";
 import type { Chore, Journal } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
-import { hasLostItsPart, hearTestimony } from "./testimonies.ts";
+import { backoffMs } from "./failures.ts";
+import { type Answer, hasLostItsPart, hearTestimony } from "./testimonies.ts";
 
 /**
  * Asks the sources of an operation that is abandoned what they know of it, and notes in its record
@@ -19,7 +20,7 @@ export async function noteLost(context: DriverContext, record: OperationRecord):
   if (Object.keys(record.sources).length === 0) return;
   const { id: operation, token, from, lost: known = [] } = record;
   const found = await each(from.members, async (source) => {
-    const answer = await hearTestimony(context, source, { layout: null });
+    const answer = await hearPatiently(context, source);
     return hasLostItsPart(answer, { operation, ...(token !== undefined && { token }) })
       ? [source]
       : [];
@@ -28,6 +29,17 @@ export async function noteLost(context: DriverContext, record: OperationRecord):
   const lost = [...new Set([...known, ...found.flat()])].toSorted();
   if (lost.length > known.length) save(context, current, { lost });
 }
+
+/** Asks again a few times where nothing is heard: what is dropped here may be the last copies. */
+async function hearPatiently(context: DriverContext, source: string): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    const answer = await hearTestimony(context, source, { layout: null });
+    if (answer !== "silent" || tries >= HEAR_TRIES_MAX) return answer;
+    await context.runtime.sleep(backoffMs(tries));
+  }
+}
+
+const HEAR_TRIES_MAX = 4;
 
 /** Tells a member the end of an operation. Gives the rows that it has set aside. */
 export async function release(
