@@ -342,7 +342,8 @@ function freshLayout(
 ): Layout {
   // A directory has the key of each row: another column's would be claimed by callers who know
   // nothing of it.
-  const mayHaveDirectory = !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
+  const mayHaveDirectory =
+    !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
   return withDirectory(
     chooseLayout(random, label, namespace, from, more, keys, hasSetbacks),
     random.chance(`${label}/directory`, 0.3) && mayHaveDirectory,
