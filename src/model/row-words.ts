@@ -54,7 +54,7 @@ const KNOWN_ERRORS = [
   /database or disk is full(?:: SQLITE_FULL(?: \(extended: SQLITE_\w+\))?)?/,
 ].map(({ source }) => new RegExp(`^(?:Error: )?(?:${source})$`));
 
-/** What SQLite says before the name or the expression of a CHECK, in which anything may stand. */
+/** The words of SQLite before the name or expression of a CHECK, in which anything may stand. */
 const CHECK_FAILED = /^((?:Error: )?CHECK constraint failed: )(.+)$/s;
 
 /** Marks the words of an error that is not ours, but for those that are known to quote nothing. */
