@@ -9,8 +9,8 @@
  * | the same, but the workflow applies                         | as well, when its apply job was given the plan |
  *
  * A change that only the new policy asks for, as a rebalance by a lower `maxSkew`, is made as its
- * | the same, but the workflow applies                         | as well, when its job has the plan |
- * by guards that it has loosened itself.
+ * plan shows it, too: see `look/inspect.ts`. Applied first, the policy would have it made as a
+ * heal, by guards that it has loosened itself.
  *
  * Nothing is applied while everything is paused, or the manifests are not valid. Without a
  * repository, the applied policy is the declared one.
