@@ -49,7 +49,8 @@ export function followApplied(ports: ReconcilePorts): void {
     const state = store.readDeclared(name);
     if (state === null || state.spec === null) return [];
     const followed = followSpec(declaredSpec(state, state.spec), ports);
-    return [{ ...state, ...followed, dueAt: 0, attempts: null }];
+    // A change that was found under the policy of before may be one that this one does not ask for.
+    return [{ ...state, ...followed, pending: null, dueAt: 0, attempts: null }];
   });
   if (states.length > 0) store.write(states);
   policies.takeChanged(changed);
@@ -124,11 +125,14 @@ export async function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts):
   return true;
 }
 
-/** Says that live is at rest, as declared, and no longer what the change starts from. */
+/**
+ * Says that live is at rest, as declared, and no longer what the change starts from. A heal may be
+ * pending: it is no change of the plan, and what the policy allows may be what it waits for.
+ */
 function hasMovedOn({ epoch }: Change, state: NamespaceState): boolean {
   const { pending, run, registry, syncedDigest, shapeDigest } = state;
   return (
-    pending === null &&
+    pending?.cause !== "declared" &&
     run === null &&
     syncedDigest === shapeDigest &&
     registry !== null &&

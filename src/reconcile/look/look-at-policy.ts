@@ -11,11 +11,12 @@
  * | the reviews could not be looked up                    | as before                                 |
  */
 import { changedFields } from "../../model/policy.ts";
+import type { Change } from "../../model/plan.ts";
 import { DEFAULT_POLICY } from "../../model/spec.ts";
 import type { ReviewedPlan } from "../../reviews/review-lookup.ts";
 import { type AwaitedJob, awaitJobs, findLateJob } from "../awaited-jobs.ts";
 import { isAwaited, isMade } from "../follow-policies.ts";
-import { declaresUnapplied, type NamespaceState } from "../namespace-state.ts";
+import { declaresUnapplied, isSameChange, type NamespaceState } from "../namespace-state.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import type { FoundDrift } from "../track-drifts.ts";
 import type { LookContext } from "./note-look.ts";
@@ -53,7 +54,7 @@ export async function lookAtPolicy(
   const ordered = ports.applies === "worker" ? own : own.filter(({ isOrdered }) => isOrdered);
   if (ordered.length === 0) return awaitJob(state, own, ports);
   for (const reviewed of ordered)
-    if (!isLeftBehind(reviewed, ports) || (await isMade(reviewed, ports)))
+    if (!(await isLeftBehind(reviewed, ports)) || (await isMade(reviewed, ports)))
       return { ...APPLIED, why: "it is applied when the changes of its plan are made" };
   return {
     found: [drift(state, ports, "merged, but its plan is stale", PLAN_AGAIN)],
@@ -89,14 +90,22 @@ function awaitJob(
 }
 
 /** True when nothing of the plan's changes is on its way any more. */
-function isLeftBehind({ plan }: ReviewedPlan, { store }: ReconcilePorts): boolean {
-  return plan.changes.every(({ namespace }) => {
-    const state = store.readDeclared(namespace);
-    if (state === null) return true;
-    const { pending, run, progress, silences, syncedDigest, shapeDigest } = state;
-    const isAtRest = pending === null && run === null && progress === null && silences === 0;
-    return isAtRest && syncedDigest === shapeDigest;
-  });
+async function isLeftBehind({ plan }: ReviewedPlan, { store }: ReconcilePorts): Promise<boolean> {
+  for (const change of plan.changes) {
+    const state = store.readDeclared(change.namespace);
+    if (state !== null && (await isOnItsWay(change, state))) return false;
+  }
+  return true;
+}
+
+/** A heal counts where it may leave live as even as the policy wants it. */
+async function isOnItsWay(change: Change, state: NamespaceState): Promise<boolean> {
+  const { spec, pending, run, progress, silences, syncedDigest, shapeDigest, isEven } = state;
+  if (run !== null || progress !== null || silences > 0 || syncedDigest !== shapeDigest)
+    return true;
+  if (pending === null) return false;
+  if (pending.cause === "declared" || (await isSameChange(state, pending, change))) return true;
+  return pending.cause === "skew" && isEven !== true && spec?.policy.selfHeal === "apply";
 }
 
 function drift(

@@ -192,22 +192,18 @@ async function planSpec(
         context,
       );
     }
-    case "change":
-      return notePending(
-        { ...state, faults: track(state, common, context) },
-        spec,
-        live,
-        wanted,
-        context,
-      );
+    case "change": {
+      const sight = wanted?.cause === "declared" ? {} : noteShape(state, spec, live, context);
+      const faults = track(state, common, context);
+      return notePending({ ...state, ...sight, faults }, spec, live, wanted, context);
+    }
     case "inSync": {
       const skew = isSilenced ? [] : remainingSkewFault(outcome.notices, spec.policy.maxSkew);
       const faults = track(state, [...common, ...skew], context);
       const synced: NamespaceState = {
         ...state,
+        ...noteShape(state, spec, live, context),
         faults,
-        syncedDigest: state.shapeDigest,
-        isEven: isEvenAsDeclared(state, spec, live, context),
         approval: null,
         awaited: [],
       };
@@ -234,14 +230,16 @@ function isUnjudged({ kind }: FoundDrift, { audit, heals }: NamespaceState): boo
   return kind === "misplaced" && audit !== null && !isAuditedSince(heals, audit);
 }
 
-function isEvenAsDeclared(
+/** Of a namespace that is as its manifest wants it, however its rows lie. */
+function noteShape(
   state: NamespaceState,
   spec: NamespaceSpec,
   live: LiveNamespace,
   { ports }: LookContext,
-): boolean {
+): Required<Pick<NamespaceState, "syncedDigest" | "isEven">> {
   const declared = declaredSpec(state, spec);
-  return isEven({ ...declared, policy: withFloors(declared.policy, ports.policies.floors) }, live);
+  const policy = withFloors(declared.policy, ports.policies.floors);
+  return { syncedDigest: state.shapeDigest, isEven: isEven({ ...declared, policy }, live) };
 }
 
 function noteHeals(

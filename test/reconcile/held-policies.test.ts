@@ -1,0 +1,147 @@
+/** Reviewed and merged policies at the tick, while other changes are pending beside them. */
+import { describe, expect, it } from "vitest";
+
+import { type NamespaceSpec, type Policy, type Window } from "../../src/model/spec.ts";
+import { shardNames } from "../../src/model/layout/layout.ts";
+import { spec } from "../support/state.ts";
+import { hashed, HOUR, idRows, World } from "./support/world.ts";
+
+/** Before noon, when the world begins. */
+const MORNING: Window = { start: "0 3 * * *", durationMs: HOUR, timezone: "UTC" };
+const AT_MORNING = Date.UTC(2026, 2, 3, 3, 5);
+
+const orders = (policy: Partial<Policy>, count: number): NamespaceSpec =>
+  spec("orders", { count, policy });
+/** Its change waits for the morning, so that the plan is made in two runs. */
+const carts = (count: number): NamespaceSpec =>
+  spec("carts", { count, policy: { windows: [MORNING] } });
+
+const appliedPolicy = (world: World): Policy | undefined => world.policies.read("orders")?.policy;
+const runsOf = (world: World, namespace: string): string[] =>
+  world
+    .startedRuns()
+    .flatMap(({ actions }) => actions.filter((action) => action.namespace === namespace))
+    .map(({ kind }) => kind);
+
+/** Merges a plan that lets `orders` grow beside `carts`, and makes the change of `orders`. */
+async function grown(before: Partial<Policy>, after: Partial<Policy>): Promise<World> {
+  const world = new World({
+    live: [hashed("orders", 4, 4000), hashed("carts", 4)],
+    specs: [orders(before, 4), carts(4)],
+  });
+  await world.tick();
+  await world.reviewAndMerge([orders(after, 8), carts(6)]);
+  // One pass, which starts its run: no look has seen how it has ended.
+  await world.tick();
+  expect(await world.membersOf("orders")).toBe(8);
+  expect(appliedPolicy(world)).toMatchObject(before);
+  return world;
+}
+
+/** One key holds as many rows as make the fullest of the shards hold `skew` times the average. */
+function unevenRows(skew: number, shards = 8): ReturnType<typeof idRows> {
+  const hot = Math.round((4000 * (skew - 1)) / (shards - skew));
+  return [...idRows(4000), { keys: { id: "hot" }, rows: hot }];
+}
+
+describe("a merged policy, of a plan that is made in parts", () => {
+  it("is applied in a namespace that it allows to be as uneven as it is", async () => {
+    const world = await grown({ maxSkew: 1.2 }, { maxSkew: 3 });
+    world.live.edit("orders", { rows: unevenRows(2) });
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "Drifted" });
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 1.2 });
+    world.now = AT_MORNING;
+    await world.tick(5);
+    expect(await world.membersOf("carts")).toBe(6);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 3 });
+    expect(world.condition("orders")).toMatchObject({ type: "Ready", reason: "InSync" });
+    expect(await world.drifts()).toEqual([]);
+  });
+
+  it("has nothing healed that it allows", async () => {
+    const world = await grown(
+      { maxSkew: 1.2, selfHeal: "apply" },
+      { maxSkew: 3, selfHeal: "apply" },
+    );
+    world.now = AT_MORNING;
+    await world.tick();
+    expect(await world.membersOf("carts")).toBe(6);
+    world.live.edit("orders", { rows: unevenRows(2) });
+    await world.tick(10);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 3 });
+    expect(runsOf(world, "orders")).toEqual(["rebalance"]);
+    expect(world.condition("orders")).toMatchObject({ type: "Ready", reason: "InSync" });
+  });
+
+  it("lets a heal of skew go on which it does not allow either", async () => {
+    const world = await grown({ maxSkew: 1.2 }, { maxSkew: 1.3, selfHeal: "apply" });
+    world.live.edit("orders", { rows: unevenRows(2) });
+    await world.tick(5);
+    expect(runsOf(world, "orders")).toEqual(["rebalance"]);
+    world.now = AT_MORNING;
+    await world.tick(10);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 1.3, selfHeal: "apply" });
+    expect(runsOf(world, "orders").length).toBeGreaterThan(1);
+  });
+
+  it("gives the heal of misplaced rows the budget that was reviewed", async () => {
+    const budget = (budgetRows: number) => ({ selfHeal: "apply", maxSkew: 9, budgetRows }) as const;
+    const world = await grown(budget(4500), budget(100_000));
+    const [first, second] = shardNames("orders", 0, 8);
+    const lost = (misplacedOn = "") => ({ keys: { id: "lost" }, rows: 300, misplacedOn });
+    world.live.edit("orders", { rows: [...idRows(5000), lost(first), lost(second)] });
+    await world.tick(20);
+    expect(world.condition("orders")).toMatchObject({ reason: "Blocked" });
+    expect(runsOf(world, "orders")).toEqual(["rebalance"]);
+    world.now = AT_MORNING;
+    await world.tick(10);
+    expect(appliedPolicy(world)).toMatchObject({ budgetRows: 100_000 });
+    expect(runsOf(world, "orders")).toEqual(["rebalance", "rekey"]);
+  });
+});
+
+describe("a merged policy beside that of a namespace whose rows are uneven", () => {
+  const healing = spec("carts", { count: 4, policy: { selfHeal: "apply" } });
+
+  async function reviewed(
+    before: Partial<Policy>,
+    rows: ReturnType<typeof idRows>,
+  ): Promise<World> {
+    const world = new World({
+      live: [hashed("orders", 4, 0, { rows }), hashed("carts", 4)],
+      specs: [orders(before, 4), spec("carts", { count: 4 })],
+    });
+    await world.tick();
+    const plan = await world.reviewAndMerge([orders({ ...before, maxSkew: 1.05 }, 4), healing]);
+    expect(plan.changes).toMatchObject([{ namespace: "orders", kind: "rebalance" }]);
+    return world;
+  }
+  const told = async (world: World) =>
+    (await world.report()).drifts.filter(({ kind }) => kind === "policy");
+
+  it.each(["alert", "off"] as const)(
+    "is a drift where its plan is stale, and selfHeal %s leaves them so",
+    async (selfHeal) => {
+      const world = await reviewed({ selfHeal, maxSkew: 2 }, unevenRows(1.5, 4));
+      world.live.edit("orders", { epoch: 2, rows: unevenRows(3, 4) });
+      await world.tick(5);
+      expect(world.startedRuns()).toEqual([]);
+      expect(await told(world)).toMatchObject([
+        { namespace: "carts", reason: "policy selfHeal (merged, but its plan is stale)" },
+      ]);
+    },
+  );
+
+  it("is none while the change of its plan waits, though the rows are even by now", async () => {
+    const world = await reviewed(
+      { windows: [MORNING], maxSkew: 9 },
+      idRows(400).map((group, index) => (index < 9 ? { ...group, rows: 100 } : group)),
+    );
+    world.live.edit("orders", { rows: idRows(1290) });
+    await world.tick(5);
+    expect(world.condition("orders")).toMatchObject({ reason: "WindowClosed" });
+    expect(world.condition("carts")).toMatchObject({ reason: "PolicyHeld" });
+    expect(await told(world)).toEqual([]);
+  });
+});
