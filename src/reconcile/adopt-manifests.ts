@@ -189,7 +189,7 @@ async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise
  * not a run that is under way.
  */
 async function withSpec(
-  state: NamespaceState,
+  { isEven: _isEven, ...state }: NamespaceState,
   followed: Pick<NamespaceState, "spec" | "held">,
   specDigest: string | null,
 ): Promise<NamespaceState> {

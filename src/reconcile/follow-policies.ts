@@ -130,10 +130,12 @@ export async function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts):
  * pending: it is no change of the plan, and what the policy allows may be what it waits for.
  */
 function hasMovedOn({ epoch }: Change, state: NamespaceState): boolean {
-  const { pending, run, registry, syncedDigest, shapeDigest } = state;
+  const { pending, run, progress, registry, silences, syncedDigest, shapeDigest } = state;
   return (
     pending?.cause !== "declared" &&
     run === null &&
+    progress === null &&
+    silences === 0 &&
     syncedDigest === shapeDigest &&
     registry !== null &&
     registry.epoch > epoch

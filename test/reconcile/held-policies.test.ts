@@ -8,6 +8,7 @@ import { hashed, HOUR, idRows, World } from "./support/world.ts";
 
 /** Before noon, when the world begins. */
 const MORNING: Window = { start: "0 3 * * *", durationMs: HOUR, timezone: "UTC" };
+const SILENT = { kind: "unreachable", message: "timeout" } as const;
 const AT_MORNING = Date.UTC(2026, 2, 3, 3, 5);
 
 const orders = (policy: Partial<Policy>, count: number): NamespaceSpec =>
@@ -98,6 +99,65 @@ describe("a merged policy, of a plan that is made in parts", () => {
     await world.tick(10);
     expect(appliedPolicy(world)).toMatchObject({ budgetRows: 100_000 });
     expect(runsOf(world, "orders")).toEqual(["rebalance", "rekey"]);
+  });
+});
+
+describe("a merged policy, of a plan that is stale", () => {
+  /** Live is another one than planned, and as even as the policy of before allows. */
+  async function stale(maxSkew: number): Promise<World> {
+    const world = new World({
+      live: [hashed("orders", 4, 0, { rows: unevenRows(1.5, 4) })],
+      specs: [orders({ maxSkew: 2 }, 4)],
+      pollsToComplete: () => 100,
+    });
+    await world.tick();
+    const tight = [orders({ maxSkew, budgetRows: 1_000_000 }, 4)];
+    const plan = await world.reviewAndMerge(tight);
+    expect(plan.changes).toMatchObject([{ kind: "rebalance" }]);
+    world.restore({ ...world.tree, specs: [orders({ maxSkew: 2 }, 4)] });
+    world.live.edit("orders", { epoch: 2 });
+    await world.tick();
+    world.merge(tight);
+    return world;
+  }
+
+  it("is not applied by what was seen before it was merged", async () => {
+    const world = await stale(1.05);
+    // The look that would say how even it is gets no answer.
+    world.live.breakCalls("orders", SILENT, Number.POSITIVE_INFINITY);
+    await world.tick();
+    expect(world.store.readDeclared("orders")).not.toHaveProperty("isEven");
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 2 });
+    world.live.breakCalls("orders", SILENT, 0);
+    await world.tick(5);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 2 });
+  });
+
+  it("is not applied while an operation of somebody runs", async () => {
+    const world = await stale(1.05);
+    world.applies = "workflow";
+    world.live.edit("orders", { rows: idRows(4000) });
+    await world.tick(2);
+    world.startRunOf(await world.plan([orders({ maxSkew: 2 }, 6)]));
+    await world.stepRuns();
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(2);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 2 });
+  });
+
+  it("is not applied while its namespace does not answer", async () => {
+    const world = await stale(1.05);
+    world.applies = "workflow";
+    world.live.edit("orders", { rows: idRows(4000) });
+    await world.tick(2);
+    world.live.breakCalls("orders", SILENT, Number.POSITIVE_INFINITY);
+    await world.tick(2);
+    world.reviewed = world.reviewed.map((one) => ({ ...one, isOrdered: true }));
+    await world.tick(2);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 2 });
+    world.live.breakCalls("orders", SILENT, 0);
+    await world.tick(10);
+    expect(appliedPolicy(world)).toMatchObject({ maxSkew: 1.05 });
   });
 });
 
