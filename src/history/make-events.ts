@@ -145,6 +145,18 @@ export function policyEvents(
   );
 }
 
+/** One event for each policy of a run that a merge has taken back while it was under way. */
+export function takenBackEvents(changes: readonly PolicyChange[], about: AboutRun): NewEvent[] {
+  return changes.map((change) =>
+    makeEvent({
+      ...about,
+      kind: "policy",
+      namespace: change.namespace,
+      summary: `the policy was not applied, another one was merged meanwhile: ${describePolicyChange(change)}`,
+    }),
+  );
+}
+
 /** Somebody has asked the run to end. */
 export function cancelEvent(run: Run, by: string, now: number): NewEvent {
   return makeEvent({

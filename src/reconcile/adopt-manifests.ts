@@ -53,7 +53,7 @@ export async function adoptManifests(
   const requests = env.pass.figures.requests + reading.requests;
   if (reading.kind === "incomplete")
     return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
-  const read = await follow(env, reading, ports, now);
+  const read = await follow(env, reading, ports);
   followApplied(ports);
   // Without manifests every namespace would look like one that nobody declares.
   if (read.silence === null && read.manifestsProblem === null) rememberUnmanaged(ports);
@@ -86,15 +86,10 @@ async function follow(
   env: EnvironmentState,
   reading: Exclude<ManifestReading, { kind: "incomplete" }>,
   ports: ReconcilePorts,
-  readAt: number,
 ): Promise<EnvironmentState> {
   switch (reading.kind) {
     case "unchanged":
-      return {
-        ...env,
-        silence: null,
-        ...(env.manifestsProblem === null ? { readAt } : {}),
-      };
+      return { ...env, silence: null };
     case "failed":
       return { ...env, silence: lengthenSilence(env, reading, ports) };
     case "absent":
@@ -122,7 +117,7 @@ async function follow(
         },
       };
     case "desired":
-      return followDesired({ ...env, readAt }, reading, ports);
+      return followDesired(env, reading, ports);
   }
 }
 
@@ -137,8 +132,11 @@ async function followDesired(
     const detail = `${formatQuantity(managed, "namespace is", "namespaces are")} still followed as last declared`;
     return { ...env, silence: null, treeSha, manifestsProblem: { kind: "empty", reason, detail } };
   }
+  const followedAt = ports.now();
   await adoptSpecs(desired, ports);
-  return { ...env, silence: null, commit, treeSha, manifestsProblem: null };
+  // The same tree comes once more after an absence, and nobody has merged anything.
+  const since = treeSha === env.treeSha ? {} : { followedAt };
+  return { ...env, silence: null, commit, treeSha, ...since, manifestsProblem: null };
 }
 
 /**

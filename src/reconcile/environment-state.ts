@@ -40,10 +40,10 @@ export interface EnvironmentState {
   /** The tree that was read last, valid or not. */
   readonly treeSha: string | null;
   /**
-   * When the head's manifests were last read and followed, or known to be those that are followed,
-   * in milliseconds since the Unix epoch. Absent before the first time.
+   * When another tree than before was last followed, in milliseconds since the Unix epoch. Absent
+   * before the first time.
    */
-  readonly readAt?: number;
+  readonly followedAt?: number;
   /** Why the manifests at the head are not followed; null when they are. */
   readonly manifestsProblem: ManifestsProblem | null;
   /** Failures of reading them, in a row, and since when. */

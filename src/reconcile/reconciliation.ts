@@ -281,7 +281,7 @@ export class Reconciliation implements ReconcileCalls {
     return {
       declared: state && spec ? declaredSpec(state, spec) : null,
       guarding: state && spec ? guardedSpec(state, spec).policy : null,
-      readAt: store.readEnvironment()?.readAt ?? null,
+      followedAt: store.readEnvironment()?.followedAt ?? null,
     };
   }
 

@@ -44,8 +44,18 @@ export interface Followed {
   readonly declared: NamespaceSpec | null;
   /** The policy that guards judge by: declared or applied, the stricter value of each field. */
   readonly guarding: Policy | null;
-  /** When manifests were last read, in milliseconds since the Unix epoch; null for never. */
-  readonly readAt: number | null;
+  /**
+   * When other manifests than before were last followed, in milliseconds since the Unix epoch; null
+   * for never.
+   */
+  readonly followedAt: number | null;
+}
+
+/** The policies of a run that has succeeded. */
+export interface RunPolicies {
+  readonly applied: readonly PolicyChange[];
+  /** Other manifests were merged meanwhile, and declare something else. */
+  readonly takenBack: readonly PolicyChange[];
 }
 
 /** A namespace that was read for a plan. */
@@ -169,19 +179,22 @@ export class PlanBook implements PlanCalls {
    * Applies the policies of a run that has succeeded: what was reviewed with its changes, but for
    * what a merge has taken back while it ran.
    */
-  applyPolicies({ fingerprint, environment, startedAt }: Run): PolicyChange[] {
+  applyPolicies({ fingerprint, environment, startedAt }: Run): RunPolicies {
     const { policies } = this.#parts;
-    const standing = (this.read(fingerprint)?.policies ?? []).filter(
-      (change) => !this.#isTakenBack(environment, change, startedAt),
-    );
-    return policies.apply(environment, standing);
+    const changes = this.read(fingerprint)?.policies ?? [];
+    const takenBack = changes.filter((change) => this.#isTakenBack(environment, change, startedAt));
+    const standing = changes.filter((change) => !takenBack.includes(change));
+    return { applied: policies.apply(environment, standing), takenBack };
   }
 
-  /** True when manifests that were read since say otherwise: older ones may precede the plan. */
+  /**
+   * True when manifests that were merged since say otherwise. Older ones may precede the plan, or
+   * be what somebody applies another policy beside, by hand.
+   */
   #isTakenBack(environment: string, change: PolicyChange, since: number): boolean {
     const { policies, followed } = this.#parts;
     const merged = followed(environment, change.namespace);
-    if (merged === null || merged.readAt === null || merged.readAt <= since) return false;
+    if (merged === null || merged.followedAt === null || merged.followedAt <= since) return false;
     const before = policies.read(environment, change.namespace)?.policy ?? DEFAULT_POLICY;
     return (
       merged.declared === null || !samePolicy(merged.declared.policy, policyAfter(change, before))

@@ -205,3 +205,22 @@ describe("a merged policy beside that of a namespace whose rows are uneven", () 
     expect(await told(world)).toEqual([]);
   });
 });
+
+describe("the moment since which manifests are followed", () => {
+  it("is that of another tree, and of nothing that is read again", async () => {
+    const world = new World({ live: [hashed("orders", 4)], specs: [orders({}, 4)] });
+    const { followedAt } = await world.tick();
+    expect(followedAt).toBeDefined();
+    expect(await world.tick(3)).toMatchObject({ followedAt });
+    const { tree } = world;
+    world.merge([], "absent");
+    await world.tick();
+    world.restore(tree);
+    expect(await world.tick()).toMatchObject({ followedAt, manifestsProblem: null });
+    world.merge([]);
+    expect(await world.tick()).toMatchObject({ followedAt, manifestsProblem: { kind: "empty" } });
+    world.merge([orders({ budgetRows: 9 }, 4)]);
+    const merged = await world.tick();
+    expect(merged.followedAt).toBeGreaterThan(followedAt ?? 0);
+  });
+});

@@ -70,9 +70,9 @@ class Shelf {
 
 describe("the policies of a run that has succeeded", () => {
   const WIDE = { budgetRows: 9_000 };
-  const merged = (policy: Partial<Policy> | null, readAt: number | null): Followed => {
+  const merged = (policy: Partial<Policy> | null, followedAt: number | null): Followed => {
     const declared = policy === null ? null : spec("orders", { count: 12, policy });
-    return { declared, guarding: declared?.policy ?? null, readAt };
+    return { declared, guarding: declared?.policy ?? null, followedAt };
   };
 
   async function after(followed: Followed | null): Promise<Policy> {
@@ -96,10 +96,20 @@ describe("the policies of a run that has succeeded", () => {
     expect(await after(merged(policy, NOON + 1))).toEqual(DEFAULT_POLICY);
   });
 
+  it("are named where they are not applied", async () => {
+    const shelf = new Shelf();
+    const plan = await shelf.plan(WIDE);
+    shelf.followed = merged({}, NOON + 1);
+    expect(shelf.book.applyPolicies(shelf.runOf(plan))).toEqual({
+      applied: [],
+      takenBack: plan.policies,
+    });
+  });
+
   it("are applied while nothing that was merged since has been read", async () => {
     // The job of a merge comes before the tick that reads it.
-    for (const readAt of [null, NOON - 60_000, NOON])
-      expect(await after(merged({}, readAt))).toMatchObject(WIDE);
+    for (const followedAt of [null, NOON - 60_000, NOON])
+      expect(await after(merged({}, followedAt))).toMatchObject(WIDE);
   });
 
   it("of other namespaces are applied all the same", async () => {

@@ -11,7 +11,6 @@ import type { Run } from "../../model/api.ts";
 import type { HistoryEvent } from "../../model/event.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import type { Plan } from "../../model/plan.ts";
-import type { PolicyChange } from "../../model/policy.ts";
 import type { Release, Review } from "../../model/review.ts";
 import type { GithubWriter, RateBudget } from "../../github/port.ts";
 import type { MetricFamily } from "../../metrics/metrics-text.ts";
@@ -23,10 +22,12 @@ import {
   cancelEvent,
   planEvent,
   policyEvents,
+  takenBackEvents,
   releaseEvent,
   reviewEvent,
   runEvents,
 } from "../../history/make-events.ts";
+import type { RunPolicies } from "../../runs/plan-book.ts";
 import { type ReadHistory, WatchedOperations } from "../../history/watched-operations.ts";
 import { logEvent, tickId } from "../../log.ts";
 import { collectMetrics, ENVIRONMENTS_MAX, type EnvironmentFacts } from "../../metrics/collect.ts";
@@ -157,9 +158,11 @@ export class Observation implements ObservationCalls {
     this.#operations.noteRun(run, before);
   }
 
-  /** Policies that hold since the run has succeeded. */
-  notePolicies(changes: readonly PolicyChange[], run: Run, now: number): void {
-    for (const event of policyEvents(changes, aboutRun(run, now))) this.record(event);
+  /** The run has succeeded, with its policies or without those that a merge has taken back. */
+  notePolicies({ applied, takenBack }: RunPolicies, run: Run, now: number): void {
+    const about = aboutRun(run, now);
+    for (const event of policyEvents(applied, about)) this.record(event);
+    for (const event of takenBackEvents(takenBack, about)) this.record(event);
   }
 
   noteCancel(run: Run, by: string): void {
