@@ -2,13 +2,13 @@
  * The coordinator's memory, in its own SQLite: plans by fingerprint, runs, and the namespaces that
  * are or were sharded.
  *
- * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces
- * is more. A run's actions are documents of their own, so that progress of one action rewrites one
- * action. All methods are synchronous: the caller decides what is one transaction.
+ * Bodies are documents. A run's actions are documents of their own, so that progress of one action
+ * rewrites one action. All methods are synchronous: the caller decides what is one transaction.
  */
 import type { Run, RunAction, RunState } from "../model/api.ts";
 import type { ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
+import { Documents } from "./documents.ts";
 import type { RunRecord } from "./run-record.ts";
 
 /**
@@ -20,10 +20,7 @@ export const PLANS_MAX = 1000;
 export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;
 export const RUNS_MAX = 1000;
 
-const PART_BYTES_MAX = 1024 * 1024;
-
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS documents (kind TEXT, id TEXT, part INTEGER, body BLOB NOT NULL, PRIMARY KEY (kind, id, part)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS plans (fingerprint TEXT PRIMARY KEY, environment TEXT NOT NULL, storedAt INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, environment TEXT NOT NULL, state TEXT NOT NULL,
     startedAt INTEGER NOT NULL, cancelRequested INTEGER NOT NULL, faults INTEGER NOT NULL) WITHOUT ROWID;
@@ -66,9 +63,11 @@ export interface RunFilter {
 
 export class CoordinatorStore {
   readonly #sql: SqlStorage;
+  readonly #documents: Documents;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
+    this.#documents = new Documents(sql);
     sql.exec(SCHEMA);
     const tables = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'claims'");
     if (tables.toArray().length === 0) sql.exec(CLAIMS);
@@ -86,17 +85,17 @@ export class CoordinatorStore {
       environment,
       now,
     );
-    this.#putDocument("plan", fingerprint, body);
-    this.#putDocument("desired", fingerprint, desired);
+    this.#documents.put("plan", fingerprint, body);
+    this.#documents.put("desired", fingerprint, desired);
     this.#forgetPlans(kept, now);
   }
 
   getPlan(fingerprint: string): Uint8Array | null {
-    return this.#getDocument("plan", fingerprint);
+    return this.#documents.get("plan", fingerprint);
   }
 
   getDesired(fingerprint: string): Uint8Array | null {
-    return this.#getDocument("desired", fingerprint);
+    return this.#documents.get("desired", fingerprint);
   }
 
   /**
@@ -105,12 +104,12 @@ export class CoordinatorStore {
    * @param actor "" for the first that anybody was shown.
    */
   putShown(fingerprint: string, actor: string, figures: ShownFigures): void {
-    this.#putDocument("shownTo", shownId(fingerprint, actor), encodeJson(figures));
+    this.#documents.put("shownTo", shownId(fingerprint, actor), encodeJson(figures));
   }
 
   /** Null for somebody who was never shown the plan. */
   getShown(fingerprint: string, actor: string): ShownFigures | null {
-    const body = this.#getDocument("shownTo", shownId(fingerprint, actor));
+    const body = this.#documents.get("shownTo", shownId(fingerprint, actor));
     return body && (decodeJson(body) as ShownFigures);
   }
 
@@ -199,18 +198,18 @@ export class CoordinatorStore {
       record.cancelRequested ? 1 : 0,
       faults,
     );
-    this.#putDocument(
+    this.#documents.put(
       "run",
       head.id,
       encodeJson({ head, attempts: record.attempts, actionCount: actions.length }),
     );
     actions.forEach((action, index) => {
       if (action !== before?.run.actions[index])
-        this.#putDocument("action", actionId(head.id, index), encodeJson(action));
+        this.#documents.put("action", actionId(head.id, index), encodeJson(action));
     });
     if (before !== null) return;
     // They never change: a step need not write the counts of thousands of changes again.
-    if (record.shown !== null) this.#putDocument("shown", head.id, encodeJson(record.shown));
+    if (record.shown !== null) this.#documents.put("shown", head.id, encodeJson(record.shown));
     this.#forgetRuns();
   }
 
@@ -218,11 +217,11 @@ export class CoordinatorStore {
     const row = this.#sql
       .exec<{ cancelRequested: number }>("SELECT cancelRequested FROM runs WHERE id = ?", id)
       .toArray()[0];
-    const body = this.#getDocument("run", id);
+    const body = this.#documents.get("run", id);
     if (!row || !body) return null;
     const { head, attempts, actionCount } = decodeJson(body) as StoredRun;
     const actions = Array.from({ length: actionCount }, (_, index) => this.#getAction(id, index));
-    const shown = this.#getDocument("shown", id);
+    const shown = this.#documents.get("shown", id);
     return {
       run: { ...head, actions },
       attempts,
@@ -276,8 +275,8 @@ export class CoordinatorStore {
    * @param desired the state to follow where it is not the plan's own; null otherwise.
    */
   rememberApplied(environment: string, fingerprint: string, desired: Uint8Array | null): void {
-    if (desired === null) this.#deleteDocument("applied", environment);
-    else this.#putDocument("applied", environment, desired);
+    if (desired === null) this.#documents.delete("applied", environment);
+    else this.#documents.put("applied", environment, desired);
     this.#sql.exec(
       "INSERT INTO applied VALUES (?, ?) ON CONFLICT (environment) DO UPDATE SET fingerprint = excluded.fingerprint",
       environment,
@@ -287,7 +286,7 @@ export class CoordinatorStore {
 
   /** Null where the state to follow is that of the plan that was applied last. */
   getAppliedDesired(environment: string): Uint8Array | null {
-    return this.#getDocument("applied", environment);
+    return this.#documents.get("applied", environment);
   }
 
   /** The plan that was applied last in each environment, sorted by environment. */
@@ -315,7 +314,7 @@ export class CoordinatorStore {
   }
 
   #getAction(id: string, index: number): RunAction {
-    const body = this.#getDocument("action", actionId(id, index));
+    const body = this.#documents.get("action", actionId(id, index));
     if (!body) throw new Error(`Run ${id} has lost its action ${index}`);
     return decodeJson(body) as RunAction;
   }
@@ -334,8 +333,8 @@ export class CoordinatorStore {
       )
       .toArray();
     for (const { fingerprint } of old) {
-      this.#deleteDocument("plan", fingerprint);
-      this.#deleteDocument("desired", fingerprint);
+      this.#documents.delete("plan", fingerprint);
+      this.#documents.delete("desired", fingerprint);
       this.#sql.exec(
         "DELETE FROM documents WHERE kind = 'shownTo' AND id >= ? AND id < ?",
         shownId(fingerprint, ""),
@@ -354,8 +353,8 @@ export class CoordinatorStore {
       )
       .toArray();
     for (const { id } of old) {
-      this.#deleteDocument("run", id);
-      this.#deleteDocument("shown", id);
+      this.#documents.delete("run", id);
+      this.#documents.delete("shown", id);
       this.#sql.exec(
         "DELETE FROM documents WHERE kind = 'action' AND id >= ? AND id < ?",
         actionPrefix(id),
@@ -363,36 +362,6 @@ export class CoordinatorStore {
       );
       this.#sql.exec("DELETE FROM runs WHERE id = ?", id);
     }
-  }
-
-  #putDocument(kind: string, id: string, body: Uint8Array): void {
-    this.#deleteDocument(kind, id);
-    for (let part = 0; part * PART_BYTES_MAX < body.length; part++) {
-      const bytes = body.slice(part * PART_BYTES_MAX, (part + 1) * PART_BYTES_MAX);
-      this.#sql.exec("INSERT INTO documents VALUES (?, ?, ?, ?)", kind, id, part, bytes);
-    }
-  }
-
-  #getDocument(kind: string, id: string): Uint8Array | null {
-    const parts = this.#sql
-      .exec<{ body: ArrayBuffer }>(
-        "SELECT body FROM documents WHERE kind = ? AND id = ? ORDER BY part",
-        kind,
-        id,
-      )
-      .toArray();
-    if (parts.length === 0) return null;
-    const body = new Uint8Array(parts.reduce((total, part) => total + part.body.byteLength, 0));
-    let at = 0;
-    for (const part of parts) {
-      body.set(new Uint8Array(part.body), at);
-      at += part.body.byteLength;
-    }
-    return body;
-  }
-
-  #deleteDocument(kind: string, id: string): void {
-    this.#sql.exec("DELETE FROM documents WHERE kind = ? AND id = ?", kind, id);
   }
 }
 

@@ -17,10 +17,10 @@ const template = await everyKindPlan();
 const [CHANGE] = template.changes;
 const PLANS = inject("isLong") ? 2000 : 200;
 const NAMES = 100;
+const MANY = 50_000;
 const EVERYTHING = { limit: 1000, isActive: false, environment: null };
 
-function assemble() {
-  const sql = openNodeSql();
+function assemble(sql = openNodeSql()) {
   const storage = {
     sql,
     transactionSync: <Value>(write: () => Value): Value => write(),
@@ -71,6 +71,9 @@ function put({ api }: ReturnType<typeof assemble>, plan: Plan, names: readonly s
 const namesOf = (id: number): string[] =>
   Array.from({ length: NAMES }, (_, index) => `n${(id * 7 + index) % 5000}`);
 
+const blocksOf = (names: readonly string[]): Plan["blocks"] =>
+  names.map((namespace) => ({ guard: "skew", namespace, message: "", overridable: true }));
+
 /** Texts of plans, desired states and actions of runs that were parsed since. */
 function countParsed() {
   const spy = vi.spyOn(JSON, "parse");
@@ -102,14 +105,34 @@ describe("the namespaces of plans", () => {
     for (let id = 0; id < 5; id++) put(coordinator, planOf(id, namesOf(id)), namesOf(id));
     const fingerprints = [0, 1, 2, 3, 4].map((id) => planOf(id, []).fingerprint);
     const before = api.scopes.plans(fingerprints);
-    sql.exec("DELETE FROM scopeNames");
+    sql.exec("DELETE FROM documents WHERE kind = 'planNames'");
     const parsed = countParsed();
     expect(api.scopes.plans(fingerprints)).toEqual(before);
     expect(parsed()).toBe(2 * 5);
     expect(api.scopes.plans(fingerprints)).toEqual(before);
     expect(parsed()).toBe(2 * 5);
     sql.exec("DELETE FROM plans WHERE fingerprint = ?", fingerprints[0] ?? "");
-    expect(sql.exec("SELECT 1 FROM scopeNames").toArray()).toHaveLength(4);
+    expect(sql.exec("SELECT 1 FROM documents WHERE kind = 'planNames'").toArray()).toHaveLength(4);
+  });
+
+  it("are read from the plans again where an earlier version has kept them in rows", () => {
+    const sql = openNodeSql();
+    const before = assemble(sql);
+    for (const id of [1, 2]) put(before, planOf(id, namesOf(id)), namesOf(id));
+    sql.exec("DELETE FROM documents WHERE kind = 'planNames'");
+    sql.exec(`CREATE TABLE scopeNames (kind TEXT, id TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+      CREATE TRIGGER planGone AFTER DELETE ON plans BEGIN DELETE FROM scopeNames WHERE kind = 'plan' AND id = old.fingerprint; END;`);
+    const { api } = assemble(sql);
+    const fingerprints = [1, 2].map((id) => planOf(id, []).fingerprint);
+    expect(api.scopes.plans(fingerprints).map((scope) => scope?.refs.length)).toEqual([
+      NAMES,
+      NAMES,
+    ]);
+    sql.exec("DELETE FROM plans WHERE fingerprint = ?", fingerprints[0] ?? "");
+    expect(sql.exec("SELECT id FROM documents WHERE kind = 'planNames'").toArray()).toEqual([
+      { id: fingerprints[1] },
+    ]);
+    expect(sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'scopeNames'").toArray()).toEqual([]);
   });
 
   it("are those of the plan that is stored now, where one took the place of another", () => {
@@ -147,5 +170,64 @@ describe("the namespaces of runs", () => {
     const [run] = api.scopes.readRuns(["run-3", "run-none"]);
     expect(run?.actions).toHaveLength(NAMES);
     expect(parsed()).toBeGreaterThanOrEqual(NAMES);
+  });
+});
+
+describe(`${MANY} names, of which one value of the database is too small for all`, () => {
+  const many = Array.from({ length: MANY }, (_, index) => `many-${index}`.padEnd(40, "ü"));
+
+  it("are kept of a plan that changes them all, also of one of before, and of its run", () => {
+    const coordinator = assemble();
+    const { api, sql, store } = coordinator;
+    const plan = planOf(1, many);
+    put(coordinator, plan, many);
+    const inPlan = () => api.scopes.plans([plan.fingerprint])[0];
+    const first = inPlan();
+    expect(first?.refs).toHaveLength(MANY);
+    expect(first?.changes).toHaveLength(MANY);
+    sql.exec("DELETE FROM documents WHERE kind = 'planNames'");
+    expect(inPlan()).toEqual(first);
+    const order = { requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, shown: null };
+    store.putRun(createRun(plan, { ...order, id: "run-many", now: 1 }), null, 0);
+    expect(api.scopes.runs(EVERYTHING, 0, 1)[0]?.refs).toHaveLength(MANY);
+  });
+
+  it("are told page by page, each plan and run once", () => {
+    const coordinator = assemble();
+    const { api } = coordinator;
+    const fingerprints = [1, 2, 3, 4].map((id) => {
+      const plan = { ...planOf(id, []), blocks: blocksOf(many) };
+      put(coordinator, plan, []);
+      return plan.fingerprint;
+    });
+    let told = 0;
+    let pages = 0;
+    while (told < fingerprints.length) {
+      const page = api.scopes.plans(fingerprints.slice(told));
+      expect(page.every((scope) => scope?.refs.length === MANY)).toBe(true);
+      told += page.length;
+      pages++;
+    }
+    expect(pages).toBeGreaterThan(1);
+    expect(told).toBe(fingerprints.length);
+  });
+
+  it("are compared with what is known, and with others of their names", () => {
+    const { api, sql } = assemble();
+    const body = JSON.stringify({ spec: { labels: { team: "a" } }, faults: [], differences: [] });
+    for (const name of many)
+      sql.exec(
+        `INSERT INTO reconciledNames (environment, name, object, dueAt, pass, specDigest, isPending, silences, rowCount, body)
+           VALUES ('production', ?, 'ORDERS', 0, 0, 'digest', 0, 0, 0, ?)`,
+        name,
+        body,
+      );
+    const [shared] = many;
+    if (shared === undefined) throw new Error("There are names");
+    sql.exec("INSERT INTO namespaces VALUES ('production', ?, 'USERS')", shared);
+    const held = api.scopes.labelled({ team: "a" });
+    expect(held).toHaveLength(MANY);
+    expect(held.filter(({ isShared }) => isShared).map(({ name }) => name)).toEqual([shared]);
+    expect(api.scopes.known(many.map((name) => ({ name, object: "ORDERS" })))).toHaveLength(MANY);
   });
 });

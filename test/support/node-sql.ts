@@ -1,16 +1,27 @@
 /**
  * A Durable Object's SQL in Node, for stores of the coordinator that need nothing else of the
- * runtime. Everything is durable at once.
+ * runtime. Everything is durable at once. What the platform refuses as too large is refused here,
+ * which the local runtime takes.
  */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 
 type Row = Record<string, SqlStorageValue>;
+
+/** Of a row, and of a bound value. */
+const BYTES_MAX = 2_000_000;
+
+function sizeOf(value: SQLInputValue): number {
+  if (typeof value === "string") return Buffer.byteLength(value);
+  return ArrayBuffer.isView(value) ? value.byteLength : 0;
+}
 
 /** An empty database in memory. */
 export function openNodeSql(): SqlStorage {
   const database = new DatabaseSync(":memory:");
   const sql = {
     exec(query: string, ...bindings: SQLInputValue[]) {
+      if (bindings.reduce((sum: number, value) => sum + sizeOf(value), 0) > BYTES_MAX)
+        throw new Error("string or blob too big: SQLITE_TOOBIG");
       // Only schemas are several statements, and they give no rows.
       const isSchema = /^\s*CREATE\b/i.test(query);
       if (isSchema) database.exec(query);

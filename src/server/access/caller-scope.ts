@@ -13,13 +13,16 @@ import {
 } from "../../model/token-scope.ts";
 import type { RemoteCoordinator } from "../coordinator/coordinator-api.ts";
 import { hasLabels, type KnownRef } from "../coordinator/scope-facts.ts";
-import type { RunScope } from "../coordinator/scope-names.ts";
+import type { PlanScope, RunScope } from "../coordinator/scope-names.ts";
 
 /**
  * `everything`: only for tokens without a scope. `namespace`: about the one in the path.
  * `checked`: the handler asks the caller's scope.
  */
 export type RouteScope = "everything" | "namespace" | "checked";
+
+/** Namespaces of which one call asks what is known. */
+const KNOWN_AT_ONCE = 2000;
 
 type Facts = Pick<RemoteCoordinator, "scopes">;
 
@@ -103,14 +106,20 @@ export class CallerScope {
   async seesPlans(fingerprints: readonly string[]): Promise<boolean[]> {
     this.wasAsked = true;
     if (this.#scope === null) return fingerprints.map(() => true);
-    const plans = await this.#facts.scopes.plans(fingerprints);
-    const isHeld = await this.#judge(plans.flatMap((plan) => plan?.refs ?? []));
-    return plans.map(
-      (plan) =>
-        plan !== null &&
-        this.holdsEnvironment(plan.environment) &&
-        plan.refs.every((ref) => isHeld(ref, plan.environment)),
-    );
+    const seen: boolean[] = [];
+    while (seen.length < fingerprints.length) {
+      const plans = await this.#facts.scopes.plans(fingerprints.slice(seen.length));
+      const isHeld = await this.#judge(plans.flatMap((plan) => plan?.refs ?? []));
+      seen.push(
+        ...plans.map(
+          (plan) =>
+            plan !== null &&
+            this.holdsEnvironment(plan.environment) &&
+            plan.refs.every((ref) => isHeld(ref, plan.environment)),
+        ),
+      );
+    }
+    return seen;
   }
 
   /**
@@ -136,7 +145,7 @@ export class CallerScope {
     const [plan] = await this.#facts.scopes.plans([fingerprint]);
     if (!plan) return [];
     this.requireEnvironment(plan.environment);
-    if (!(await this.#holdsAll(plan.changes, plan.environment)))
+    if (!(await this.#holdsAll(changesOf(plan), plan.environment)))
       throw this.#refuse(`all that plan ${fingerprint} changes`);
     return (await this.filter(plan.refs, plan.environment)).map(({ name }) => name);
   }
@@ -166,7 +175,7 @@ export class CallerScope {
     const refs = refsOf(run);
     // A run of policies alone has no action: what it changes stands in its plan.
     const [plan] = refs.length > 0 ? [] : await this.#facts.scopes.plans([run.fingerprint]);
-    const changed = refs.length > 0 ? refs : plan?.changes;
+    const changed = refs.length > 0 ? refs : plan && changesOf(plan);
     if (changed && (await this.#holdsAll(changed, run.environment))) return;
     throw this.#refuse(`all namespaces of run ${run.id}`);
   }
@@ -192,7 +201,7 @@ export class CallerScope {
     return { environments, names, declared };
   }
 
-  /** One question to the coordinator for all of them. */
+  /** Asks the coordinator page by page: what is known of many is much. */
   async #judge(
     refs: readonly NamespaceRef[],
   ): Promise<(ref: NamespaceRef, environment: string | null) => boolean> {
@@ -203,10 +212,10 @@ export class CallerScope {
     const wanted = new Map(
       refs.map(({ name, object }) => [keyOf({ name, object }), { name, object }]),
     );
-    const found =
-      isByNameAlone || wanted.size === 0
-        ? []
-        : await this.#facts.scopes.known([...wanted.values()]);
+    const asked = isByNameAlone ? [] : [...wanted.values()];
+    const found: KnownRef[] = [];
+    for (let at = 0; at < asked.length; at += KNOWN_AT_ONCE)
+      found.push(...(await this.#facts.scopes.known(asked.slice(at, at + KNOWN_AT_ONCE))));
     const known = Map.groupBy(found, keyOf);
     return (ref, environment) => holds(scope, ref, environment, known.get(keyOf(ref)) ?? []);
   }
@@ -259,6 +268,11 @@ function holds(
 
 function keyOf({ name, object }: NamespaceRef): string {
   return JSON.stringify([name, object]);
+}
+
+/** Namespaces that it changes, or that a guard of it is about. */
+function changesOf({ refs, changes }: PlanScope): NamespaceRef[] {
+  return changes.flatMap((place) => refs[place] ?? []);
 }
 
 function refsOf({ actions }: Run): NamespaceRef[] {

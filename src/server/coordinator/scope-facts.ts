@@ -7,6 +7,7 @@ import type { Run } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
 import type { DeclaredRef, VisibleRef } from "../../model/token-scope.ts";
 import type { RunFilter } from "../../runs/store.ts";
+import { jsonPages } from "./json-pages.ts";
 import type { PlanScope, RunScope, ScopeNames } from "./scope-names.ts";
 
 /** A namespace in an environment, with the labels of its manifest; null when none declares it. */
@@ -25,9 +26,15 @@ export interface ScopeCalls {
   known(refs: readonly NamespaceRef[]): KnownRef[];
   /** Namespaces of all environments whose manifests, wherever there are any, have all labels. */
   labelled(labels: Readonly<Record<string, string>>): VisibleRef[];
-  /** In the order of the fingerprints; null for a plan that is not stored. */
+  /**
+   * In the order of the fingerprints; null for a plan that is not stored. Of the first of them
+   * only, one at least, where all are too much for one answer.
+   */
   plans(fingerprints: readonly string[]): (PlanScope | null)[];
-  /** Namespaces of runs, newest first: `count` of them after the first `skip`. */
+  /**
+   * Namespaces of runs, newest first: `count` of them after the first `skip`; fewer, one at least,
+   * where they are too much for one answer.
+   */
   runs(filter: RunFilter, skip: number, count: number): RunScope[];
   /** In the order of the ids; without those that are not known. */
   readRuns(ids: readonly string[]): Run[];
@@ -49,26 +56,31 @@ export class ScopeFacts implements ScopeCalls {
   }
 
   known(refs: readonly NamespaceRef[]): KnownRef[] {
-    const wanted = JSON.stringify(refs.map(({ name, object }) => ({ name, object })));
-    return this.#sql
-      .exec<KnownRow>(
-        `WITH wanted AS (SELECT json_extract(value, '$.name') AS name, json_extract(value, '$.object') AS object FROM json_each(?1)),
-           seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames
-             UNION SELECT environment, name, object FROM claims)
-         SELECT seen.environment, seen.name, seen.object, json_extract(state.body, '$.spec.labels') AS labels,
-             state.specDigest IS NOT NULL OR claims.name IS NOT NULL AS isClaimed
-           FROM wanted JOIN seen ON seen.name = wanted.name AND seen.object = wanted.object
-           LEFT JOIN reconciledNames AS state ON state.environment = seen.environment AND state.name = seen.name AND state.object = seen.object
-           LEFT JOIN claims ON claims.environment = seen.environment AND claims.name = seen.name AND claims.object = seen.object
-           ORDER BY seen.environment, seen.name, seen.object`,
-        wanted,
-      )
-      .toArray()
+    const wanted = refs.map(({ name, object }) => ({ name, object }));
+    return jsonPages(wanted)
+      .flatMap((page) => this.#known(page))
       .map(({ labels, isClaimed, ...ref }) => ({
         ...ref,
         isClaimed: isClaimed === 1,
         labels: labels === null ? null : (JSON.parse(labels) as Record<string, string>),
       }));
+  }
+
+  #known(page: string): KnownRow[] {
+    return this.#sql
+      .exec<KnownRow>(
+        `WITH seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames
+             UNION SELECT environment, name, object FROM claims)
+         SELECT seen.environment, seen.name, seen.object, json_extract(state.body, '$.spec.labels') AS labels,
+             state.specDigest IS NOT NULL OR claims.name IS NOT NULL AS isClaimed
+           FROM seen
+           LEFT JOIN reconciledNames AS state ON state.environment = seen.environment AND state.name = seen.name AND state.object = seen.object
+           LEFT JOIN claims ON claims.environment = seen.environment AND claims.name = seen.name AND claims.object = seen.object
+           WHERE (seen.name, seen.object) IN (SELECT json_extract(value, '$.name'), json_extract(value, '$.object') FROM json_each(?1))
+           ORDER BY seen.environment, seen.name, seen.object`,
+        page,
+      )
+      .toArray();
   }
 
   labelled(labels: Readonly<Record<string, string>>): VisibleRef[] {
@@ -99,14 +111,23 @@ export class ScopeFacts implements ScopeCalls {
 
   /** All that their environments know of these names. */
   #sameNames(refs: readonly DeclaredRef[]): DeclaredRef[] {
+    const wanted = new Map(
+      refs.map(({ environment, name }) => [
+        JSON.stringify([environment, name]),
+        [environment, name],
+      ]),
+    );
+    return jsonPages([...wanted.values()]).flatMap((page) => this.#sameNamesOf(page));
+  }
+
+  #sameNamesOf(page: string): DeclaredRef[] {
     return this.#sql
       .exec<Record<"environment" | "name" | "object", string>>(
-        `WITH wanted AS (SELECT DISTINCT json_extract(value, '$[0]') AS environment, json_extract(value, '$[1]') AS name FROM json_each(?1)),
-           seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames
+        `WITH seen AS (SELECT environment, name, object FROM namespaces UNION SELECT environment, name, object FROM reconciledNames
              UNION SELECT environment, name, object FROM claims)
-         SELECT seen.environment, seen.name, seen.object FROM wanted
-           JOIN seen ON seen.environment = wanted.environment AND seen.name = wanted.name`,
-        JSON.stringify(refs.map(({ environment, name }) => [environment, name])),
+         SELECT environment, name, object FROM seen
+           WHERE (environment, name) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?1))`,
+        page,
       )
       .toArray();
   }

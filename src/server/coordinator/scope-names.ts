@@ -7,15 +7,16 @@ import type { Run } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
 import type { Plan } from "../../model/plan.ts";
 import type { DesiredState } from "../../model/spec.ts";
-import type { RunFilter, RunRow } from "../../runs/store.ts";
+import { Documents } from "../../runs/documents.ts";
+import { decodeJson, encodeJson, type RunFilter, type RunRow } from "../../runs/store.ts";
 
 /** The namespaces of a stored plan. */
 export interface PlanScope {
   readonly environment: string;
-  /** Namespaces that it changes, or that a guard of it is about. */
-  readonly changes: readonly NamespaceRef[];
   /** All that it shows, or was made from. */
   readonly refs: readonly NamespaceRef[];
+  /** Places in `refs`, from 0, of those that it changes, or that a guard of it is about. */
+  readonly changes: readonly number[];
 }
 
 /** The namespaces of a run. */
@@ -33,85 +34,136 @@ export interface NameSources {
   readonly listRuns: (filter: RunFilter) => readonly RunRow[];
 }
 
-/** Names go with what they are of. */
+/**
+ * Names go with what they are of. An earlier version has kept them in one row each, which was too
+ * small for plans of many namespaces.
+ */
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS scopeNames (kind TEXT, id TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
-  CREATE TRIGGER IF NOT EXISTS planGone AFTER DELETE ON plans BEGIN DELETE FROM scopeNames WHERE kind = 'plan' AND id = old.fingerprint; END;
-  CREATE TRIGGER IF NOT EXISTS runGone AFTER DELETE ON runs BEGIN DELETE FROM scopeNames WHERE kind = 'run' AND id = old.id; END;
+  CREATE TRIGGER IF NOT EXISTS planNamesGone AFTER DELETE ON plans BEGIN DELETE FROM documents WHERE kind = 'planNames' AND id = old.fingerprint; END;
+  CREATE TRIGGER IF NOT EXISTS runNamesGone AFTER DELETE ON runs BEGIN DELETE FROM documents WHERE kind = 'runNames' AND id = old.id; END;
+  DROP TRIGGER IF EXISTS planGone;
+  DROP TRIGGER IF EXISTS runGone;
+  DROP TABLE IF EXISTS scopeNames;
 `;
 
-type Kind = "plan" | "run";
+/** Of the names of one answer: it must stay below the 32 MiB of a call, also as objects. */
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+type Kind = "planNames" | "runNames";
+
+/** As it is stored: a plan's, or a run's. */
+interface StoredNames {
+  readonly environment: string;
+  /** Name and binding. */
+  readonly refs: readonly (readonly [string, string])[];
+  readonly changes?: readonly number[];
+}
+
+/** With the size as it is stored. */
+interface Sized<Scope> {
+  readonly scope: Scope;
+  readonly bytes: number;
+}
 
 export class ScopeNames {
-  readonly #sql: SqlStorage;
+  readonly #documents: Documents;
   readonly #sources: NameSources;
 
   /** @param sql where the tables of plans and runs are. */
   constructor(sql: SqlStorage, sources: NameSources) {
-    this.#sql = sql;
+    this.#documents = new Documents(sql);
     this.#sources = sources;
     sql.exec(SCHEMA);
   }
 
   /** A plan was stored, in the place of none or of another one. */
-  notePlan(plan: Plan, desired: DesiredState | null): PlanScope {
-    const scope = scopeOfPlan(plan, desired);
-    this.#put("plan", plan.fingerprint, scope);
-    return scope;
+  notePlan(plan: Plan, desired: DesiredState | null): void {
+    this.#writePlan(plan, desired);
   }
 
   /** A run was stored first: what it is about never changes. */
-  noteRun(run: Run): RunScope {
-    const { id, environment, actions } = run;
-    const refs = distinct(actions.map(({ namespace: name, object }) => ({ name, object })));
-    const scope = { id, environment, refs };
-    this.#put("run", id, scope);
-    return scope;
+  noteRun(run: Run): void {
+    this.#writeRun(run);
   }
 
-  /** In the order of the fingerprints; null for a plan that is not stored. */
+  /**
+   * In the order of the fingerprints; null for a plan that is not stored. Of the first of them
+   * only, one at least, where all are too much for one answer.
+   */
   plans(fingerprints: readonly string[]): (PlanScope | null)[] {
-    const known = this.#read<PlanScope>("plan", fingerprints);
-    return fingerprints.map((fingerprint) => known.get(fingerprint) ?? this.#readPlan(fingerprint));
+    return takePage(fingerprints, (fingerprint) => this.#readPlan(fingerprint));
   }
 
-  /** Newest first, `count` of them after the first `skip`. */
+  /**
+   * Newest first, `count` of them after the first `skip`; fewer, one at least, where they are too
+   * much for one answer.
+   */
   runs(filter: RunFilter, skip: number, count: number): RunScope[] {
     const ids = this.#sources
       .listRuns(filter)
       .slice(skip, skip + count)
       .map(({ id }) => id);
-    const known = this.#read<RunScope>("run", ids);
-    return ids.flatMap((id) => known.get(id) ?? this.#readRun(id) ?? []);
+    return takePage(ids, (id) => this.#readRun(id)).flatMap((scope) => scope ?? []);
   }
 
-  #readPlan(fingerprint: string): PlanScope | null {
+  #readPlan(fingerprint: string): Sized<PlanScope> | null {
+    const body = this.#documents.get("planNames", fingerprint);
+    if (body !== null) {
+      const { environment, refs, changes = [] } = decodeJson(body) as StoredNames;
+      return { scope: { environment, refs: refs.map(toRef), changes }, bytes: body.length };
+    }
     const plan = this.#sources.readPlan(fingerprint);
-    return plan && this.notePlan(plan, this.#sources.readDesired(fingerprint));
+    return plan && this.#writePlan(plan, this.#sources.readDesired(fingerprint));
   }
 
-  #readRun(id: string): RunScope | null {
+  #readRun(id: string): Sized<RunScope> | null {
+    const body = this.#documents.get("runNames", id);
+    if (body !== null) {
+      const { environment, refs } = decodeJson(body) as StoredNames;
+      return { scope: { id, environment, refs: refs.map(toRef) }, bytes: body.length };
+    }
     const run = this.#sources.findRun(id);
-    return run && this.noteRun(run);
+    return run && this.#writeRun(run);
   }
 
-  #read<Scope>(kind: Kind, ids: readonly string[]): ReadonlyMap<string, Scope> {
-    const rows = this.#sql.exec<{ id: string; body: string }>(
-      "SELECT id, body FROM scopeNames WHERE kind = ? AND id IN (SELECT value FROM json_each(?))",
-      kind,
-      JSON.stringify(ids),
-    );
-    return new Map(rows.toArray().map(({ id, body }) => [id, JSON.parse(body) as Scope]));
+  #writePlan(plan: Plan, desired: DesiredState | null): Sized<PlanScope> {
+    const scope = scopeOfPlan(plan, desired);
+    return { scope, bytes: this.#write("planNames", plan.fingerprint, scope) };
   }
 
-  #put(kind: Kind, id: string, scope: PlanScope | RunScope): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO scopeNames VALUES (?, ?, ?)",
-      kind,
-      id,
-      JSON.stringify(scope),
-    );
+  #writeRun({ id, environment, actions }: Run): Sized<RunScope> {
+    const refs = distinct(actions.map(({ namespace: name, object }) => ({ name, object })));
+    const scope = { id, environment, refs };
+    return { scope, bytes: this.#write("runNames", id, scope) };
   }
+
+  /** Returns its bytes. */
+  #write(kind: Kind, id: string, { refs, ...scope }: PlanScope | RunScope): number {
+    const pairs = refs.map(({ name, object }) => [name, object]);
+    const body = encodeJson({ ...scope, refs: pairs });
+    this.#documents.put(kind, id, body);
+    return body.length;
+  }
+}
+
+/** Of the first ids, one at least. */
+function takePage<Scope>(
+  ids: readonly string[],
+  read: (id: string) => Sized<Scope> | null,
+): (Scope | null)[] {
+  const page: (Scope | null)[] = [];
+  let bytes = 0;
+  for (const id of ids) {
+    const sized = read(id);
+    bytes += sized?.bytes ?? 0;
+    if (page.length > 0 && bytes > PAGE_BYTES_MAX) break;
+    page.push(sized?.scope ?? null);
+  }
+  return page;
+}
+
+function toRef([name, object]: StoredNames["refs"][number]): NamespaceRef {
+  return { name, object };
 }
 
 /** Blocks and notices get the binding that the plan knows; none where it knows none. */
@@ -127,13 +179,19 @@ function scopeOfPlan(
       name === null ? [] : [{ name, object: objects.get(name) ?? "" }],
     );
   const changed = [...named(changes), ...named(plan.policies ?? []), ...named(plan.blocks)];
+  const refs = distinct([...known, ...declared, ...changed, ...named(plan.notices)]);
+  const places = new Map(refs.map((ref, place) => [keyOf(ref), place]));
   return {
     environment,
-    changes: distinct(changed),
-    refs: distinct([...known, ...declared, ...changed, ...named(plan.notices)]),
+    refs,
+    changes: distinct(changed).flatMap((ref) => places.get(keyOf(ref)) ?? []),
   };
 }
 
 function distinct(refs: readonly NamespaceRef[]): NamespaceRef[] {
-  return [...new Map(refs.map((ref) => [JSON.stringify([ref.name, ref.object]), ref])).values()];
+  return [...new Map(refs.map((ref) => [keyOf(ref), ref])).values()];
+}
+
+function keyOf({ name, object }: NamespaceRef): string {
+  return JSON.stringify([name, object]);
 }

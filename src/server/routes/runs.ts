@@ -68,8 +68,9 @@ async function listRuns(
   if (scope.isEverything) return coordinator.runs.list(filter);
   const all = { ...filter, limit: LIST_LIMIT.max };
   const found: string[] = [];
-  for (let skip = 0; skip < all.limit && found.length < filter.limit; skip += JUDGED_AT_ONCE) {
+  for (let skip = 0; skip < all.limit && found.length < filter.limit;) {
     const page = await coordinator.scopes.runs(all, skip, JUDGED_AT_ONCE);
+    skip += page.length;
     const seen = await scope.seesRuns(page);
     found.push(...page.flatMap(({ id }, index) => (seen[index] === true ? [id] : [])));
     if (page.length === 0) break;

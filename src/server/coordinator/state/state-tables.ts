@@ -148,7 +148,6 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   tasks: "the next scan of pull requests finds what is to be done",
   taskAttempts: "the same",
   sights: "the status page asks again",
-  scopeNames: "follows plans and runs",
   listedNames: "follows reconciledNames by triggers",
   appliedPolicies:
     "whether another policy was applied since, the file cannot tell: a plan shows it as new",
