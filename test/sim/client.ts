@@ -519,6 +519,7 @@ export class Client {
   async #pin({ isAtSource, afterMs, forMs }: Intent & { kind: "pin" }): Promise<void> {
     const { times } = this.#world.promoting;
     await this.#awaitUntil(MOMENT_MS_MAX, () => this.#world.promoting.times > times);
+    if (this.#world.promoting.times === times) return;
     await this.#sleep(afterMs);
     const target = this.#world.object(this.#world.promoting.name);
     const id = target.promotedIds()[0];
