@@ -314,9 +314,10 @@ export class PlanBook implements PlanCalls {
     }
     const before = this.newestApplied(environment, null);
     const known = before === null || before === "unchanged" ? [] : before.desired.namespaces;
-    const own = desired.namespaces.filter(({ name }) => only.includes(name));
+    const held = new Set(only);
+    const own = desired.namespaces.filter(({ name }) => held.has(name));
     // A name of its own that it declares no more is gone, and behind another binding it is one.
-    const others = known.filter(({ name }) => !only.includes(name));
+    const others = known.filter(({ name }) => !held.has(name));
     const namespaces = [...others, ...own].toSorted((left, right) =>
       compareText(left.name, right.name),
     );
