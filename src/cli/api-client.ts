@@ -222,10 +222,11 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
     pauseOperation: (name, object, reason) =>
       put(pathOfPause(name, object), { reason }, readOperation),
     resumeOperation: (name, object) => remove(pathOfPause(name, object), readOperation),
-    planRepair: (name, object, { members, acceptLoss }) => {
+    planRepair: (name, object, { members, acceptLoss, directory }) => {
       const named = [
         ...members.map((member) => ["member", member]),
         ...acceptLoss.map((member) => ["acceptLoss", member]),
+        ...(directory === true ? [["directory", "true"]] : []),
       ];
       return getSlowly(pathOfRepair(name, object, named), readRepairPlan);
     },

@@ -32,9 +32,10 @@ export interface RepairStep {
   /**
    * `registry`: the root takes the epoch and layout that its members prove. `operation`: an
    * operation that not all sides believe in is ended. `member`: a member takes the registry's
-   * epoch and layout, and sets rows aside that are not its own.
+   * epoch and layout, and sets rows aside that are not its own. `directory`: every member enters
+   * the ids of its rows in the directory again.
    */
-  readonly kind: "registry" | "operation" | "member";
+  readonly kind: "registry" | "operation" | "member" | "directory";
   /** The object that is changed. */
   readonly member: string;
   /** One line for people. */
@@ -67,6 +68,11 @@ export interface RepairRequest {
   readonly members: readonly string[];
   /** Members whose losses are accepted: see `RepairPlan.losses`. */
   readonly acceptLoss: readonly string[];
+  /**
+   * True to have all ids entered in the directory again although no member is out of step: after
+   * one was restored to a time that is later than all operations. Absent for false.
+   */
+  readonly directory?: boolean;
 }
 
 /** The outcome of a repair that was applied. */

@@ -79,7 +79,7 @@ export function isApplicable({ steps, losses, obstacles }: RepairPlan): boolean 
 /** The command that applies exactly this plan. */
 export function applyCommand(
   { namespace, fingerprint }: RepairPlan,
-  { members, acceptLoss, object }: RepairRequest & { readonly object: string | null },
+  { members, acceptLoss, directory, object }: RepairRequest & { readonly object: string | null },
 ): string {
   const words = [
     "shardctl",
@@ -88,6 +88,7 @@ export function applyCommand(
     ...(object === null ? [] : ["--object", object]),
     ...members.flatMap((member) => ["--member", member]),
     ...acceptLoss.flatMap((member) => ["--accept-loss", member]),
+    ...(directory === true ? ["--directory"] : []),
     "--apply",
     "--fingerprint",
     fingerprint,

@@ -96,13 +96,15 @@ function withForgottenRegistry(
 async function withSeenMembers(
   { coordinator }: Pick<RepairParts, "coordinator">,
   ref: NamespaceRef,
-  { members, acceptLoss }: RepairRequest,
+  { members, acceptLoss, directory }: RepairRequest,
 ): Promise<RepairRequest> {
   const registry = await coordinator.registries.read(ref);
   const seen = registry?.members ?? [];
   // Sorted, so that the same question has the same answer however it is asked.
   const sorted = [...new Set([...members, ...seen])].toSorted();
-  return { members: sorted, acceptLoss: [...new Set(acceptLoss)].toSorted() };
+  const accepted = [...new Set(acceptLoss)].toSorted();
+  // Absent as it was before there was such a choice: an older root takes the same request.
+  return { members: sorted, acceptLoss: accepted, ...(directory === true && { directory }) };
 }
 
 /** Only what was shown, and only what nothing blocks. */

@@ -63,13 +63,14 @@ describe("writers 1: shardctl repair", () => {
       "old",
       "--accept-loss",
       "orders-shard-1",
+      "--directory",
     ];
     const { exitCode, stdout, requests } = await run(["repair", "orders", ...argv]);
     expect(exitCode).toBe(EXIT.done);
     expect(requests).toEqual([
       {
         method: "GET",
-        path: "/v1/namespaces/orders/repair?object=ORDERS&member=orders-shard-0&member=old&acceptLoss=orders-shard-1",
+        path: "/v1/namespaces/orders/repair?object=ORDERS&member=orders-shard-0&member=old&acceptLoss=orders-shard-1&directory=true",
         body: undefined,
       },
     ]);
@@ -88,6 +89,7 @@ describe("writers 1: shardctl repair", () => {
       "a",
       "--member",
       "b",
+      "--directory",
       "--json",
     ];
     const { exitCode, stdout, requests } = await run(argv);
@@ -96,7 +98,7 @@ describe("writers 1: shardctl repair", () => {
       {
         method: "POST",
         path: "/v1/namespaces/orders/repair?object=ORDERS",
-        body: { fingerprint, members: ["b"], acceptLoss: ["a"] },
+        body: { fingerprint, members: ["b"], acceptLoss: ["a"], directory: true },
       },
     ]);
     expect(JSON.parse(stdout)).toEqual({ outcome: repairOutcome() });

@@ -177,6 +177,10 @@ describe("writers 1: a repair", () => {
   it("takes no names that are none", async () => {
     const path = "/v1/namespaces/rp3-orders/repair?object=ORDERS&member=";
     expect(await refusal("GET", path)).toMatchObject({ status: 400, body: { kind: "invalid" } });
+    expect(await refusal("GET", "/v1/namespaces/rp3-orders/repair?directory=no")).toMatchObject({
+      status: 400,
+      body: { kind: "invalid" },
+    });
     expect(await refusal("GET", "/v1/namespaces/rp3-orders/repair?object=NOWHERE")).toMatchObject({
       status: 404,
     });

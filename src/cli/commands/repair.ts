@@ -22,6 +22,7 @@ interface RepairOptions extends CommonOptions {
   readonly fingerprint?: string;
   readonly member?: readonly string[];
   readonly acceptLoss?: readonly string[];
+  readonly directory?: boolean;
   readonly object?: string;
   readonly exitCode?: boolean;
 }
@@ -57,6 +58,10 @@ export function defineRepair(program: Command, perform: Perform): void {
       "--member <name>",
       "also ask this object, which the root no longer knows; may be repeated",
       collect,
+    )
+    .option(
+      "--directory",
+      "also enter all ids in the directory again: after a restore that left nothing out of step",
     )
     .option(
       "--object <binding>",
@@ -97,6 +102,7 @@ async function repair(
     object,
     members: options.member ?? [],
     acceptLoss: options.acceptLoss ?? [],
+    ...(options.directory === true && { directory: true }),
   };
   if (options.fingerprint !== undefined)
     return applyExactly(session, api.value, wanted, options.fingerprint);
@@ -138,8 +144,7 @@ async function applyExactly(
   { name, object, ...request }: Wanted,
   fingerprint: string,
 ): Promise<CliResult<Outcome>> {
-  const { members, acceptLoss } = request;
-  const applied = await api.repair(name, object, { fingerprint, members, acceptLoss });
+  const applied = await api.repair(name, object, { fingerprint, ...request });
   if (!applied.ok) return { ok: false, failure: withWayOut(applied.failure, name) };
   session.show(repairOutcomeText(session, applied.value));
   return { ok: true, value: { exitCode: EXIT.done, json: { outcome: applied.value } } };

@@ -32,6 +32,7 @@ const repairSchema = z.strictObject({
   fingerprint: z.string().regex(/^[0-9a-f]{16,64}$/, "must be the hex digits of a repair plan"),
   members: namesSchema.default([]),
   acceptLoss: namesSchema.default([]),
+  directory: z.boolean().default(false),
 });
 
 export function addRepairRoutes(api: Api, requireRole: RequireRole): void {
@@ -69,9 +70,22 @@ function refuseOthersMembers(
   if (other !== undefined) throw scope.refuse(`object '${other}', which is no shard of '${name}'`);
 }
 
-/** `?member=` and `?acceptLoss=`, each as often as there are names. @throws RefusedRequest */
+/**
+ * `?member=` and `?acceptLoss=`, each as often as there are names, and `?directory=true`. @throws
+ * RefusedRequest
+ */
 function readRequest(context: ApiContext): RepairRequest {
-  return { members: readNames(context, "member"), acceptLoss: readNames(context, "acceptLoss") };
+  return {
+    members: readNames(context, "member"),
+    acceptLoss: readNames(context, "acceptLoss"),
+    directory: readDirectory(context),
+  };
+}
+
+function readDirectory(context: ApiContext): boolean {
+  const directory = context.req.query("directory");
+  if (directory === undefined || directory === "true") return directory === "true";
+  throw new RefusedRequest("invalid", "?directory= must be true, or be left out.");
 }
 
 function readNames(context: ApiContext, parameter: string): string[] {

@@ -10,6 +10,9 @@
  * Rule "claim-first": a row is stored only while its entry says its key. An entry is changed or
  * dropped only after the key's owner has said that it has no such row, and that no call of its own
  * may yet store one: see `claims.ts`. An entry without a row is no harm.
+ *
+ * Rule "entered-again": a directory that may lack entries answers for no id: see
+ * `directory-suspicion.ts`.
  */
 import type { Key } from "../../model/layout/key.ts";
 import {
@@ -21,21 +24,23 @@ import type { RoundRobinLayout } from "../../model/layout/layout.ts";
 import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
-import type { Claim } from "../protocol/messages.ts";
+import type { Claim, Message } from "../protocol/messages.ts";
 import type { RowId } from "../protocol/terms.ts";
-import type { LocateReply, ProbeReply, ReleaseReply } from "../protocol/replies.ts";
+import type { EnterReply, LocateReply, ProbeReply, ReleaseReply } from "../protocol/replies.ts";
 import { directoryText, keyOf } from "../move/move-plan.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 import { sameKey } from "../member/unique.ts";
+import { suspicionOf } from "../member/directory-suspicion.ts";
 
 /** Ids that a refusal names. */
 const TAKEN_NAMED_MAX = 20;
 
-interface Found {
-  readonly row: RowId;
-  readonly key: Key | undefined;
+/** An id, and its entry as it stands. */
+interface Found<Row extends RowId = RowId> {
+  readonly row: Row;
+  readonly entry: string | undefined;
 }
 
 export class Directory {
@@ -57,6 +62,7 @@ export class Directory {
    */
   locate(table: string, id: string, deal: boolean): LocateReply {
     const layout = this.#layoutOf([id]);
+    this.#requireWhole();
     const known = this.#entry({ table, id });
     if (layout.kind !== "roundRobin")
       return { owner: null, key: known === undefined ? null : keyOf(known) };
@@ -71,19 +77,53 @@ export class Directory {
   async claim(epoch: number, claims: readonly Claim[]): Promise<void> {
     await this.#settle(epoch, claims, async (found) => {
       const layout = this.#keyedLayout();
+      this.#requireWhole();
       const others = found.filter(
-        ({ row, key }) => key !== undefined && !sameKey(layout, key, row.key),
+        ({ row, entry }) => entry !== undefined && !sameKey(layout, keyOf(entry), row.key),
       );
       const taken = await this.#probe(epoch, others);
       return () => {
+        this.#requireWhole();
         const standing = others.filter((_, index) => taken[index] !== "absent");
         if (standing.some((_, index) => taken[index] === "busy"))
           throw retry("an id is just being stored under another shard key");
         if (standing.length > 0)
           throw new RefusedError(takenFailure(standing.map(({ row }) => row)));
-        for (const { table, id, key } of claims) this.#enter(table, id, key);
+        for (const claim of claims) this.#enter(claim, directoryText(claim.key));
       };
     });
+  }
+
+  /**
+   * Enters ids again, of rows that stand on `owner`, and counts those that another member has a row
+   * of: their entries stay. @throws RefusedError: nothing was entered.
+   */
+  async enter({ epoch, owner, claims }: Omit<Message<"enter">, "kind">): Promise<EnterReply> {
+    const taken = new Set<Claim>();
+    await this.#settle(epoch, claims, async (found) => {
+      const { layout } = this.#member.membership;
+      const isRoundRobin = layout.kind === "roundRobin";
+      const isOf = (entry: string, key: Key): boolean =>
+        isRoundRobin ? entry === owner : sameKey(layout, keyOf(entry), key);
+      const others = found.filter(({ row, entry }) => entry !== undefined && !isOf(entry, row.key));
+      // A member has one row of an id: the entry is of a key that the row has had before.
+      const foreign = others.filter(({ entry }) => this.#ownerOf(entry ?? "") !== owner);
+      const states = await this.#probe(epoch, foreign);
+      if (states.includes("busy"))
+        throw retry("an id is just being stored under another shard key");
+      for (const [index, { row }] of foreign.entries())
+        if (states[index] === "there") taken.add(row);
+      const known = new Set(
+        found
+          .filter((each) => each.entry !== undefined && !others.includes(each))
+          .map(({ row }) => row),
+      );
+      return () => {
+        for (const claim of claims.filter((each) => !taken.has(each) && !known.has(each)))
+          this.#enter(claim, isRoundRobin ? owner : directoryText(claim.key));
+      };
+    });
+    return { taken: taken.size };
   }
 
   /**
@@ -92,7 +132,7 @@ export class Directory {
   async release(epoch: number, rows: readonly RowId[]): Promise<ReleaseReply> {
     const settled: RowId[] = [];
     await this.#settle(epoch, rows, async (found) => {
-      const known = found.filter(({ key }) => key !== undefined);
+      const known = found.filter(({ entry }) => entry !== undefined);
       const states = await this.#probe(epoch, known);
       return () => {
         const busy = new Set(
@@ -120,9 +160,7 @@ export class Directory {
   async #settle<Row extends RowId>(
     epoch: number,
     rows: readonly Row[],
-    judge: (
-      found: readonly { readonly row: Row; readonly key: Key | undefined }[],
-    ) => Promise<() => void>,
+    judge: (found: readonly Found<Row>[]) => Promise<() => void>,
   ): Promise<void> {
     await this.#admission.arrive(epoch);
     this.#admission.requireNow(epoch);
@@ -132,10 +170,7 @@ export class Directory {
       throw retry("an id is just being claimed by another call");
     for (const name of names) this.#settling.add(name);
     try {
-      const found = rows.map((row) => {
-        const text = this.#entry(row);
-        return { row, key: text === undefined ? undefined : keyOf(text) };
-      });
+      const found = rows.map((row) => ({ row, entry: this.#entry(row) }));
       const act = await judge(found);
       this.#admission.requireNow(epoch);
       ensureSchema(this.#sql);
@@ -146,14 +181,14 @@ export class Directory {
   }
 
   /**
-   * Asks the owners of the entries' keys for the states of the rows; returns them in the order of
+   * Asks the owners that the entries name for the states of the rows; returns them in the order of
    * the rows.
    */
   async #probe(epoch: number, found: readonly Found[]): Promise<ProbeReply["states"][number][]> {
     const byOwner = new Map<string, number[]>();
-    for (const [index, { key }] of found.entries()) {
-      if (key === undefined) continue;
-      const owner = this.#admission.ownerOf(key);
+    for (const [index, { entry }] of found.entries()) {
+      if (entry === undefined) continue;
+      const owner = this.#ownerOf(entry);
       byOwner.set(owner, [...(byOwner.get(owner) ?? []), index]);
     }
     const states: ProbeReply["states"][number][] = [];
@@ -167,6 +202,17 @@ export class Directory {
       }),
     );
     return states;
+  }
+
+  #ownerOf(entry: string): string {
+    const { layout } = this.#member.membership;
+    return layout.kind === "roundRobin" ? entry : this.#admission.ownerOf(keyOf(entry));
+  }
+
+  /** Rule "entered-again". @throws RefusedError */
+  #requireWhole(): void {
+    if (suspicionOf(this.#sql))
+      throw retry("the ids of all rows are being entered in the directory again, after a repair");
   }
 
   #layoutOf(ids: readonly string[]): RoundRobinLayout | KeyedDirectoryLayout {
@@ -193,13 +239,13 @@ export class Directory {
     )?.owner;
   }
 
-  #enter(table: string, id: string, key: Key): void {
+  #enter({ table, id }: RowId, entry: string): void {
     this.#sql.run(
       `INSERT INTO shardctl_directory (table_name, id, owner) VALUES (?, ?, ?)
        ON CONFLICT (table_name, id) DO UPDATE SET owner = excluded.owner WHERE owner <> excluded.owner`,
       table,
       id,
-      directoryText(key),
+      entry,
     );
   }
 

@@ -5,6 +5,7 @@
 import type { Result } from "../../model/result.ts";
 import type { ProtocolFailure } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
+import { enterIds } from "../directory/enter-ids.ts";
 import type { Member } from "../member/member.ts";
 import { tableText } from "../member/table-text.ts";
 import { drainSlice } from "../move/drain.ts";
@@ -145,6 +146,9 @@ export function createEngineHandlers(host: EngineHost): {
         ? host.member.foreignKeys.off(() => host.member.testify(request))
         : host.member.testify(request),
     mend: (request) => host.member.foreignKeys.off(() => host.member.mend(request)),
+    suspectDirectory: ({ since }) => host.member.suspectDirectory(since),
+    enterIds: (request) => host.oneSlice(() => enterIds(host, request)),
+    trustDirectory: ({ since }) => host.member.trustDirectory(since),
     count: async () => {
       const { epoch, trouble } = host.member.membership;
       const facts = await factsOf(host);

@@ -466,6 +466,7 @@ export class Host {
     claim: ({ epoch, claims }) => this.#parts.directory.claim(epoch, claims),
     release: ({ epoch, rows }) => this.#parts.directory.release(epoch, rows),
     probe: ({ epoch, rows }) => this.#parts.claims.probe(epoch, rows),
+    enter: (request) => this.#parts.directory.enter(request),
     // Root → member, and member → member
     ...createEngineHandlers(this),
     fence: (request) => {

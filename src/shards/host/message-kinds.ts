@@ -25,6 +25,7 @@ export const ROUTED: ReadonlySet<MessageKind> = new Set([
   "claim",
   "release",
   "probe",
+  "enter",
 ]);
 /** Messages after which there may be private tables, and an alarm of the engine. */
 export const BEGINNING: ReadonlySet<MessageKind> = new Set([
@@ -73,6 +74,8 @@ export const ANSWERED_IN_TROUBLE: ReadonlySet<MessageKind> = new Set([
   "repair",
   "testify",
   "mend",
+  "suspectDirectory",
+  "trustDirectory",
   "resolve",
   "activate",
   "unfence",

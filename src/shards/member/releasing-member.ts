@@ -8,6 +8,7 @@ import { hasKeyedDirectory } from "../../model/layout/directory.ts";
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { ownSince } from "../../model/layout/moves.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
+import { forgetSuspicion, suspectDirectory, trustDirectory } from "./directory-suspicion.ts";
 import { removeCapture } from "../move/capture.ts";
 import { deleteAllRows } from "../move/delete-keys.ts";
 import { noteAside, notedAside, setLostCopiesAside } from "../move/lost-copies.ts";
@@ -120,7 +121,7 @@ export class ReleasingMember extends ProvenMember {
    * when nothing is to be repaired here: the member knows more than the repair.
    */
   mend(request: Message<"mend">): SetAsideReply {
-    const { epoch, layout, endedUpTo, goesOn, known: planned, lost = [] } = request;
+    const { epoch, layout, endedUpTo, goesOn, known: planned, lost = [], suspectSince } = request;
     const { membership: before } = this;
     const message = `mend ${epoch} ${endedUpTo}`;
     if (planned !== null && !this.isStill(planned)) {
@@ -142,6 +143,7 @@ export class ReleasingMember extends ProvenMember {
     let setAside: readonly TableRows[] = [];
     this.change(() => {
       spendReserve(this.sql);
+      if (suspectSince !== undefined) suspectDirectory(this.sql, suspectSince);
       const { trouble: _, token: __, tokenOf: ___, goesOn: ____, ...membership } = before;
       if (layout === null) {
         const { trouble: _____, ...known } = before;
@@ -218,6 +220,17 @@ export class ReleasingMember extends ProvenMember {
     return setLostCopiesAside(this.sql, { plan, lost, own }, epoch);
   }
 
+  /** Answers for no id until the directory is trusted again. Rule "entered-again". */
+  suspectDirectory(since: number): void {
+    ensureSchema(this.sql);
+    this.sql.transaction(() => suspectDirectory(this.sql, since));
+  }
+
+  trustDirectory(since: number): void {
+    ensureSchema(this.sql);
+    this.sql.transaction(() => trustDirectory(this.sql, since));
+  }
+
   protected deleteAll(): void {
     deleteAllRows(this.sql, existingTables(this.sql, this.declared()));
     this.clearDirectory();
@@ -226,6 +239,7 @@ export class ReleasingMember extends ProvenMember {
   protected clearDirectory(): void {
     for (const table of ["directory", "granted", "freed"])
       this.sql.run(`DELETE FROM shardctl_${table}`);
+    forgetSuspicion(this.sql);
   }
 
   protected serve(membership: Membership): void {

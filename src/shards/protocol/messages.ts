@@ -15,6 +15,8 @@ import type { LargeRow } from "../storage/row-codec.ts";
 import type { OfOperation, PageFloor, RowId } from "./terms.ts";
 import type {
   LocateReply,
+  EnterIdsReply,
+  EnterReply,
   ReleaseReply,
   ProbeReply,
   LayoutReply,
@@ -126,7 +128,17 @@ export type DirectoryRequest =
    * Directory member → owner of an entry's key: is the row there? "absent" also revokes claims that
    * are under way there.
    */
-  | { readonly kind: "probe"; readonly epoch: number; readonly rows: readonly RowId[] };
+  | { readonly kind: "probe"; readonly epoch: number; readonly rows: readonly RowId[] }
+  /**
+   * Owner → directory member, after a repair: these rows stand here. In a roundRobin layout the
+   * keys say nothing.
+   */
+  | {
+      readonly kind: "enter";
+      readonly epoch: number;
+      readonly owner: string;
+      readonly claims: readonly Claim[];
+    };
 
 /** Rows of one table for one target. */
 export interface RowsPart {
@@ -337,7 +349,20 @@ export type EngineRequest =
       readonly known: KnownState | null;
       /** As of `Release`. */
       readonly lost?: readonly string[];
+      /** Also suspect the directory, as by `suspectDirectory`. */
+      readonly suspectSince?: number;
     }
+  /** Answer for no id: the directory may lack entries, as a repair has found at this time. */
+  | { readonly kind: "suspectDirectory"; readonly since: number }
+  /** Enter the ids of your rows again, for a while, from where the last time has ended. */
+  | {
+      readonly kind: "enterIds";
+      readonly epoch: number;
+      readonly since: number;
+      readonly budgetMs: number;
+    }
+  /** Every member has entered its ids since then. */
+  | { readonly kind: "trustDirectory"; readonly since: number }
   | { readonly kind: "count" }
   | { readonly kind: "health" }
   | {
@@ -411,6 +436,7 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly claim: void;
   readonly release: ReleaseReply;
   readonly probe: ProbeReply;
+  readonly enter: EnterReply;
   // Root → member
   readonly prepare: PrepareReply;
   readonly recopy: RecopyReply;
@@ -430,6 +456,9 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly empty: void;
   readonly testify: Testimony;
   readonly mend: SetAsideReply;
+  readonly suspectDirectory: void;
+  readonly enterIds: EnterIdsReply;
+  readonly trustDirectory: void;
   readonly count: CountReply;
   readonly health: HealthReply;
   /** A root answers for its namespace; a member, asked with `sampleEvery`, for itself. */

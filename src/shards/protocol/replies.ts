@@ -85,6 +85,17 @@ export interface TableRows {
   readonly rows: number;
 }
 
+/** How many of the ids other members have rows of, whose entries stay. */
+export interface EnterReply {
+  readonly taken: number;
+}
+
+export interface EnterIdsReply {
+  readonly isDone: boolean;
+  /** Rows by table, so far, whose ids other members have rows of. */
+  readonly taken: readonly TableRows[];
+}
+
 /** The rows that a member has set aside. */
 export interface SetAsideReply {
   readonly setAside: readonly TableRows[];

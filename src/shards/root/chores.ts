@@ -5,6 +5,7 @@ import { backoffMs } from "./failures.ts";
 import { EngineFault } from "../storage/faults.ts";
 import type { Chore } from "./journal.ts";
 import type { DriverContext } from "./progress.ts";
+import { checkDirectory } from "./directory-check.ts";
 import { release, tellAside } from "./release.ts";
 
 /** Longest wait for one chore. */
@@ -43,6 +44,8 @@ export async function doChores(context: DriverContext): Promise<void> {
 async function doChore(context: DriverContext, chore: Chore): Promise<void> {
   const { journal, sql, ask } = context;
   const { member, kind, operation } = chore;
+  if (kind === "enterIds" || kind === "trustDirectory")
+    return checkDirectory(context, { ...chore, kind });
   if (kind === "empty") await ask(member, { kind, operation });
   const setAside = kind === "empty" ? [] : await release(context, member, { kind, operation });
   sql.transaction(() => {

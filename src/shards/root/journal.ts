@@ -28,10 +28,14 @@ export interface Wave {
   readonly rows: number;
 }
 
-/** A message that a member has yet to take, or a retired member to be emptied. */
+/**
+ * A message that a member has yet to take: the end of an operation, to be emptied once it has
+ * retired, or the directory's check after a repair.
+ */
 export interface Chore {
   readonly member: string;
-  readonly kind: "finish" | "abandon" | "empty";
+  readonly kind: "finish" | "abandon" | "empty" | "enterIds" | "trustDirectory";
+  /** Of the directory: when the repair began, in milliseconds since the Unix epoch. */
   readonly operation: number;
   readonly dueAt: number;
   readonly tries: number;

@@ -4,6 +4,7 @@
  * Pure. Rule "repair-proves": nothing is concluded from silence, and between two versions of
  * anything nothing is chosen.
  */
+import { hasDirectory } from "../../model/layout/directory.ts";
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import type { TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
@@ -20,6 +21,8 @@ export interface RepairFacts {
   readonly newest: number;
   readonly answers: ReadonlyMap<string, Answer>;
   readonly acceptLoss: readonly string[];
+  /** True where a person says that the directory may lack entries. */
+  readonly suspectsDirectory: boolean;
 }
 
 /** The end of an operation. `forward`: a wave was cut over, and is activated everywhere. */
@@ -60,6 +63,8 @@ export interface RepairDecision {
   readonly isJournalBehind: boolean;
   readonly losses: readonly { readonly member: string; readonly summary: string }[];
   readonly obstacles: readonly string[];
+  /** True where the ids of all rows are to be entered in the directory again. */
+  readonly suspectsDirectory: boolean;
 }
 
 /**
@@ -111,6 +116,9 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
     isJournalBehind: endedUpTo > newest,
     losses,
     obstacles,
+    suspectsDirectory:
+      hasDirectory(layout) &&
+      (facts.suspectsDirectory || mends.some(({ member }) => layout.members.includes(member))),
   };
 }
 

@@ -71,5 +71,10 @@ export function describeSteps(
         : `Takes the layout at epoch ${epoch}, with ${owns} of the keys`;
     steps.push({ kind: "member", member, summary, setAside });
   }
+  if (decision.suspectsDirectory)
+    steps.push({ kind: "directory", member: root, summary: ENTERS_AGAIN, setAside: [] });
   return steps;
 }
+
+const ENTERS_AGAIN =
+  "Has all members enter the ids of their rows in the directory again: until then no row is found by its id alone, and calls that store a new id wait or are told to retry";

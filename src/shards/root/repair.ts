@@ -13,6 +13,7 @@ import type { KnownState, TableRows, TestifiedMove, Testimony } from "../protoco
 import { FAN_OUT_MAX, each } from "./each.ts";
 import { type Answer, hearTestimony } from "./testimonies.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
+import type { Chore } from "./journal.ts";
 import type { DriverContext } from "./progress.ts";
 import {
   type MemberMend,
@@ -21,6 +22,7 @@ import {
   decideRepair,
   lostSources,
 } from "./repair-plan.ts";
+import { suspectDirectory } from "./directory-check.ts";
 import { describeSteps, disorderOf } from "./repair-words.ts";
 
 /** The context of a repair: that of a step, and the root. */
@@ -66,10 +68,14 @@ export async function repair(
   const { epoch, endedUpTo } = decision;
   const goesOn = operationThatGoesOn(decision, context);
   const setAside: StrayRows[] = [];
+  // Before anything serves again: a repair that was killed would find nothing to suspect.
+  const suspicion = decision.suspectsDirectory
+    ? { suspectSince: await suspectDirectory(context, decision) }
+    : {};
   const mend = async ({ member, layout, lost }: MemberMend): Promise<void> => {
     const known = member === root ? null : knownState(answers.get(member));
     const numbers = { endedUpTo, ...(goesOn !== undefined && { goesOn }) };
-    const message = { kind: "mend", epoch, layout, ...numbers, known, lost } as const;
+    const message = { kind: "mend", epoch, layout, ...numbers, ...suspicion, known, lost } as const;
     const reply = await context.ask(member, message);
     setAside.push(...reply.setAside.map(({ table, rows }) => ({ member, table, rows })));
   };
@@ -164,6 +170,7 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     newest: journal.nextId() - 1,
     answers,
     acceptLoss: request.acceptLoss,
+    suspectsDirectory: request.directory === true,
   });
   const strays = new Map<string, readonly TableRows[]>();
   decision = {
@@ -185,7 +192,7 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     member,
     says: describeAnswer(answer),
   }));
-  const { layout, epoch, operations, losses, obstacles } = decision;
+  const { layout, epoch, operations, losses, obstacles, suspectsDirectory } = decision;
   const basis = canonicalJson({
     root,
     steps,
@@ -195,6 +202,7 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     operations,
     losses,
     acceptLoss: request.acceptLoss.toSorted(),
+    ...(suspectsDirectory && { suspectsDirectory }),
   });
   const troubles = [...answers].flatMap(([member, answer]) =>
     typeof answer === "object" && answer.trouble ? [{ member, ...answer.trouble }] : [],
@@ -239,7 +247,7 @@ async function findMisplaced(
     if (typeof known !== "object" || !known.isStored) return [];
     // It has heard of no end, and nobody is left to tell it.
     if (known.moving)
-      return context.journal.chores().some((chore) => chore.member === member)
+      return context.journal.chores().some((chore) => chore.member === member && isEnd(chore))
         ? []
         : [{ member, layout, lost: lostSources(known.moving, answers) }];
     const answer = await hearTestimony(context, member, { layout });
@@ -248,6 +256,11 @@ async function findMisplaced(
       : [];
   });
   return found.flat();
+}
+
+/** True for a chore that tells a member the end of an operation. */
+function isEnd({ kind }: Chore): boolean {
+  return kind === "finish" || kind === "abandon";
 }
 
 /**

@@ -28,6 +28,7 @@ import {
   distributeOverMembers,
 } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
+import { isDirectoryChecked } from "./directory-check.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import { each } from "./each.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
@@ -405,6 +406,11 @@ export class Root {
         running.paused
           ? `Operation ${running.id} (${running.kind}) is paused (${running.paused.reason}): resume it, or cancel it`
           : `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`,
+      );
+    if (isDirectoryChecked(this.journal))
+      return refusal(
+        "operationRunning",
+        "The ids of all rows are being entered in the directory again, after a repair: wait for its end",
       );
     if (registry.epoch !== epoch) {
       return refusal(

@@ -52,6 +52,10 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   claim: { kind: "claim", epoch: 0, claims: [{ table: "items", id: "a", key: KEY }] },
   release: { kind: "release", epoch: 0, rows: [{ table: "items", id: "a" }] },
   probe: { kind: "probe", epoch: 0, rows: [{ table: "items", id: "a" }] },
+  enter: { kind: "enter", epoch: 0, owner: "o", claims: [{ table: "items", id: "a", key: KEY }] },
+  suspectDirectory: { kind: "suspectDirectory", since: 1 },
+  enterIds: { kind: "enterIds", epoch: 0, since: 1, budgetMs: 1 },
+  trustDirectory: { kind: "trustDirectory", since: 1 },
   prepare: {
     kind: "prepare",
     ...OPERATION,

@@ -37,6 +37,7 @@ function decide(
     newest: 1,
     answers: new Map(Object.entries(answers)),
     acceptLoss: [],
+    suspectsDirectory: false,
     ...more,
   });
 }

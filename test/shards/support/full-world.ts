@@ -42,10 +42,13 @@ export class FullWorld {
   readonly world: World;
   readonly #scheduler = new Scheduler();
   readonly #ids: readonly string[];
+  readonly #shape: (layout: Layout) => Layout;
   /** Runs before each step of the scheduler, until it says that it is done. */
   #watch: (() => boolean) | null = null;
 
-  constructor(rows: number) {
+  /** @param shape the layout that an operation leads to, in place of the one by hash. */
+  constructor(rows: number, shape: (layout: Layout) => Layout = (layout) => layout) {
+    this.#shape = shape;
     this.#ids = Array.from({ length: rows }, (_, index) => `p${index}`);
     this.world = new World({
       namespace: ROOT,
@@ -91,7 +94,7 @@ export class FullWorld {
     const operation = {
       kind,
       epoch,
-      to: TARGETS[kind](layout),
+      to: this.#shape(TARGETS[kind](layout)),
       policy: {
         ...DEFAULT_OPERATION_POLICY,
         allowMissingKey: true,

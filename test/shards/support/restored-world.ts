@@ -98,16 +98,19 @@ export class RestoredWorld extends FullWorld {
   planRepair(
     acceptLoss: readonly string[] = [],
     members: readonly string[] = [],
+    directory = false,
   ): Promise<RepairPlan> {
-    return this.ask({ kind: "planRepair", repair: { members, acceptLoss } });
+    return this.ask({ kind: "planRepair", repair: { members, acceptLoss, directory } });
   }
 
   async repair(
     acceptLoss: readonly string[] = [],
     members: readonly string[] = [],
+    directory = false,
   ): Promise<RepairOutcome> {
-    const { fingerprint } = await this.planRepair(acceptLoss, members);
-    return this.ask({ kind: "repair", repair: { members, acceptLoss }, fingerprint, by: "a test" });
+    const repair = { members, acceptLoss, directory };
+    const { fingerprint } = await this.planRepair(acceptLoss, members, directory);
+    return this.ask({ kind: "repair", repair, fingerprint, by: "a test" });
   }
 
   /** Rows that repairs have set aside on an object. */
@@ -120,7 +123,7 @@ export class RestoredWorld extends FullWorld {
       : [];
   }
 
-  private async outcome<Value, Told>(
+  protected async outcome<Value, Told>(
     work: Promise<Value>,
     tell: (value: Value) => Told,
   ): Promise<Told | string> {
