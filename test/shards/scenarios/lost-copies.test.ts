@@ -250,18 +250,27 @@ describe("writers 1: a source that loses its storage during a shift", () => {
     expect(events(world, "rebalance.setAside")).toHaveLength(2);
   });
 
-  it("is repaired half-way, and leaves its copies aside when that is done", async () => {
-    const { world, copies } = await loseBoth();
-    const names = [SOURCE, OTHER, NEW];
-    const network = vi.spyOn(world.world, "strikes");
-    network.mockImplementation(
-      (fault, label) => fault === "lost" && label === `net/${ROOT}>${NEW}/mend`,
-    );
-    await expect(world.repair([SOURCE], names)).rejects.toThrow("was lost");
-    network.mockRestore();
-    await world.repair([SOURCE], names);
-    expect(world.asideOf(NEW)).toStrictEqual(copies);
-  });
+  it.each(
+    [SOURCE, OTHER, NEW].flatMap((member) =>
+      ["lost", "lostReply"].map((fault) => ({ member, fault })),
+    ),
+  )(
+    "is repaired up to a $fault mend of $member, and leaves its copies aside when that is done",
+    async ({ member, fault }) => {
+      const { world, copies } = await loseBoth();
+      const names = [SOURCE, OTHER, NEW];
+      const network = vi.spyOn(world.world, "strikes");
+      network.mockImplementation(
+        (each, label) => each === fault && label === `net/${ROOT}>${member}/mend`,
+      );
+      await expect(world.repair([SOURCE], names)).rejects.toThrow("was lost");
+      network.mockRestore();
+      await world.repair([SOURCE], names);
+      await end(world);
+      expect(world.asideOf(NEW)).toStrictEqual(copies);
+      expect((await world.describe()).disorder).toBeNull();
+    },
+  );
 
   it("sets nothing aside where it has lost nothing", async () => {
     const world = await open();
