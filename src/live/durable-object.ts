@@ -100,8 +100,9 @@ export function createObjectAccess(
   }
 
   return {
-    async describe(ref) {
-      const answer = await ask(ref, { kind: "describe", object: ref.object });
+    async describe(ref, countsMaxAgeMs) {
+      const aged = countsMaxAgeMs === undefined ? {} : { countsMaxAgeMs };
+      const answer = await ask(ref, { kind: "describe", object: ref.object, ...aged });
       const checked = answer.ok ? checkNamespace(ref, answer.value) : answer;
       return checked.ok ? success(namespaceForOthers(checked.value)) : checked;
     },

@@ -19,8 +19,11 @@ import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.t
  * compiler.
  */
 export interface LiveReader {
-  /** The registry, with live counts and health of every member. */
-  describe(ref: NamespaceRef): Promise<LiveResult<LiveNamespace>>;
+  /**
+   * The registry, with counts and health of every member. `countsMaxAgeMs`: how old the counts may
+   * be; by default they are taken now.
+   */
+  describe(ref: NamespaceRef, countsMaxAgeMs?: number): Promise<LiveResult<LiveNamespace>>;
   /** Counts by a key that need not be the live one. */
   distribute(ref: NamespaceRef, request: DistributionRequest): Promise<LiveResult<Distribution>>;
   /** One operation of the namespace, running or ended. */

@@ -22,8 +22,8 @@ export function watchRegistries<Live extends Pick<LiveReader, "describe">>(
 ): Live {
   return {
     ...live,
-    async describe(ref: NamespaceRef) {
-      const described = await live.describe(ref);
+    async describe(ref: NamespaceRef, countsMaxAgeMs?: number) {
+      const described = await live.describe(ref, countsMaxAgeMs);
       return described.ok ? success(withKnownLoss(described.value, await seenOf(ref))) : described;
     },
   };

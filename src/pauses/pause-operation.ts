@@ -5,6 +5,7 @@
  * only taken back when its reason is gone, since it would be made again at once: who wants the
  * operation to go on is told how.
  */
+import { WATCHED_AGE_MAX_MS } from "../live/counts-age.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { Remote } from "../model/calls.ts";
 import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
@@ -77,7 +78,7 @@ async function findRunning(
   verb: string,
   advice: string,
 ): Promise<OperationStatus> {
-  const { operation } = valueOf(await live.describe(ref));
+  const { operation } = valueOf(await live.describe(ref, WATCHED_AGE_MAX_MS));
   if (operation?.state === "running") return operation;
   throw new RefusedRequest(
     "conflict",

@@ -6,6 +6,7 @@
  * half can know: a registry that was live, and that no object remembers. To go on without it is a
  * loss that a person accepts by name.
  */
+import { WATCHED_AGE_MAX_MS } from "../live/counts-age.ts";
 import type { LiveAccess, LiveReader } from "../live/port.ts";
 import type { Remote } from "../model/calls.ts";
 import { formatQuantity } from "../model/figures.ts";
@@ -35,7 +36,7 @@ export async function planRepair(
   const request = await withSeenMembers(parts, ref, asked);
   const plan = valueOf(await parts.live.planRepair(ref, request));
   if (plan.disorder !== null) return plan;
-  const { disorder, epoch, layout } = valueOf(await parts.live.describe(ref));
+  const { disorder, epoch, layout } = valueOf(await parts.live.describe(ref, WATCHED_AGE_MAX_MS));
   if (!disorder) return plan;
   return plan.steps.length > 0
     ? { ...plan, disorder }

@@ -4,6 +4,7 @@
  *
  * It only reads, and a namespace that could not be read stays in the result as the failure it is.
  */
+import { ASKED_AGE_MAX_MS } from "../live/counts-age.ts";
 import { compareText } from "../model/compare-text.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { Plan } from "../model/plan.ts";
@@ -53,7 +54,7 @@ async function readEntry(
   spec: NamespaceSpec | null,
   basis: Plan | null,
 ): Promise<LiveEntry> {
-  const namespace = await reader.describe(ref);
+  const namespace = await reader.describe(ref, ASKED_AGE_MAX_MS);
   const decided = spec === null ? null : decideNamespace(spec, namespace, basis);
   const request = decided?.kind === "decided" ? decided.request : null;
   return {

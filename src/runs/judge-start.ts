@@ -6,6 +6,7 @@
  * tick, a heal, and a run that starts a change later than it was accepted. A count is used while it
  * is young and the namespace still has as many rows; else the rows are counted again.
  */
+import { ASKED_AGE_MAX_MS } from "../live/counts-age.ts";
 import type { LiveReader } from "../live/port.ts";
 import { runBounded } from "../model/run-bounded.ts";
 import type { DistributionRequest, LiveNamespace } from "../model/live.ts";
@@ -53,7 +54,7 @@ export async function judgeChange(
   terms: StartTerms,
 ): Promise<Judgement> {
   const { namespace, object } = change;
-  const described = await live.describe({ name: namespace, object });
+  const described = await live.describe({ name: namespace, object }, ASKED_AGE_MAX_MS);
   return described.ok
     ? judgeDescribed(change, described.value, live, terms)
     : not(namespace, "unreadable", described.failure.message);

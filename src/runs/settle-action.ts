@@ -2,6 +2,7 @@
  * Asks one namespace about one action of a run, and says what the action becomes: started,
  * followed, held, cancelled, or not answered. Which actions are asked, `advance-run.ts` decides.
  */
+import { ASKED_AGE_MAX_MS } from "../live/counts-age.ts";
 import type { RunAction } from "../model/api.ts";
 import type { LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus, StartOperation } from "../model/operation.ts";
@@ -51,7 +52,7 @@ export async function startChange(
   { judge, standing }: StartTerms,
 ): Promise<Outcome> {
   const ref = refOf(action);
-  const described = await live.describe(ref);
+  const described = await live.describe(ref, ASKED_AGE_MAX_MS);
   if (!described.ok) return settleFailure(action, described.failure);
   const stale = explainStale(change, described.value);
   if (stale !== null) {

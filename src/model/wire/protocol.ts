@@ -46,7 +46,8 @@ export interface Envelope<Body = unknown> {
 
 /** Requests of the control half to a root. */
 export type ControlRequest =
-  | { readonly kind: "describe"; readonly object: string }
+  /** `countsMaxAgeMs`: how old counts may be; absent, they are taken now. */
+  | { readonly kind: "describe"; readonly object: string; readonly countsMaxAgeMs?: number }
   | { readonly kind: "distribute"; readonly distribution: DistributionRequest }
   | { readonly kind: "start"; readonly operation: StartOperation }
   | { readonly kind: "operation"; readonly id: number }

@@ -10,6 +10,7 @@
  * A policy that is not applied yet may ask for a rebalance that the followed one does not. It is
  * found as the reviewed plan of that policy shows it: the rows of today have no say.
  */
+import { WATCHED_AGE_MAX_MS } from "../../live/counts-age.ts";
 import type { LiveReader } from "../../live/port.ts";
 import { type Layout, shardNames } from "../../model/layout/layout.ts";
 import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
@@ -69,7 +70,7 @@ export async function inspectNamespace(
 ): Promise<Inspection> {
   const { live, spend } = context;
   spend(1);
-  const namespace = await live.describe(spec);
+  const namespace = await live.describe(spec, WATCHED_AGE_MAX_MS);
   if (!namespace.ok) return { kind: "silent", failure: namespace.failure };
   if (namespace.value.operation?.state === "running")
     return { kind: "running", live: namespace.value };

@@ -16,6 +16,7 @@
  * A run that was started here and has ended is settled first: what counts as a failure, when it is
  * tried again, and what ends the count.
  */
+import { WATCHED_AGE_MAX_MS } from "../../live/counts-age.ts";
 import type { Run, RunAction } from "../../model/api.ts";
 import { describeDisorder, remedyOf } from "../../model/disorder.ts";
 import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
@@ -59,7 +60,7 @@ export async function lookAt(
 ): Promise<NamespaceState | null> {
   const { ports, env, spend } = context;
   spend(1);
-  const described = await ports.live.describe(before);
+  const described = await ports.live.describe(before, WATCHED_AGE_MAX_MS);
   if (!described.ok) return noteSilence(before, described.failure, context);
   const live = described.value;
   if (live.disorder) return holdDisordered(before, { ...live, disorder: live.disorder }, context);

@@ -262,8 +262,8 @@ function noteSights(
 ): LiveAccess {
   return {
     ...live,
-    async describe(ref) {
-      const described = await live.describe(ref);
+    async describe(ref, countsMaxAgeMs) {
+      const described = await live.describe(ref, countsMaxAgeMs);
       // One that was forgotten while it was asked leaves nothing behind.
       if (!described.ok || !reconciliation.isFollowed(environment, ref)) return described;
       const now = Date.now();

@@ -7,6 +7,7 @@ import type { ProtocolFailure } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import { enterIds } from "../directory/enter-ids.ts";
 import type { Member } from "../member/member.ts";
+import type { RowCounter } from "../member/row-counter.ts";
 import { tableText } from "../member/table-text.ts";
 import { drainSlice } from "../move/drain.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
@@ -30,6 +31,8 @@ import type { Sql } from "../storage/storage.ts";
 
 /** Digits of the digest by which tables are told apart. */
 const SCHEMA_DIGITS = 12;
+/** How old the counts may be by which the progress of an operation is told. */
+const PREPARED_AGE_MAX_MS = 10 * 60_000;
 /** The library and protocol that an object runs. */
 const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 
@@ -65,6 +68,7 @@ export interface EngineHost {
   readonly platform: HostPlatform;
   readonly member: Member;
   readonly admission: Admission;
+  readonly counter: RowCounter;
   /** Runs the engine's own writes to the user's tables. */
   writeRows<Value>(write: () => Value): Promise<Value>;
   /** Runs one walk or drain at a time: sequence numbers are taken and sent in order. */
@@ -89,8 +93,10 @@ export function createEngineHandlers(host: EngineHost): {
     // Root → member
     prepare: async (request) => {
       const bookmark = host.platform.bookmark && (await bookmarkOf(host));
+      const isSource = request.from.members.includes(host.member.self);
+      const counts = isSource ? (await host.counter.count(PREPARED_AGE_MAX_MS)).tables : [];
       return {
-        ...(await host.writeRows(() => host.member.prepare(request, bookmark))),
+        ...(await host.writeRows(() => host.member.prepare(request, bookmark, counts))),
         ...VERSIONS,
       };
     },
@@ -149,11 +155,12 @@ export function createEngineHandlers(host: EngineHost): {
     suspectDirectory: ({ since }) => host.member.suspectDirectory(since),
     enterIds: (request) => host.oneSlice(() => enterIds(host, request)),
     trustDirectory: ({ since }) => host.member.trustDirectory(since),
-    count: async () => {
+    count: async ({ maxAgeMs }) => {
+      const counted = await host.counter.count(maxAgeMs);
       const { epoch, trouble } = host.member.membership;
       const facts = await factsOf(host);
       return {
-        ...host.member.count(),
+        ...counted,
         ...VERSIONS,
         ...facts,
         epoch,

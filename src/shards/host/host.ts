@@ -58,6 +58,7 @@ import {
   type HandlerOf,
   createEngineHandlers,
 } from "./engine-handlers.ts";
+import { RowCounter } from "../member/row-counter.ts";
 import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
@@ -82,6 +83,7 @@ interface Parts {
   readonly admission: Admission;
   readonly directory: Directory;
   readonly claims: Claims;
+  readonly counter: RowCounter;
 }
 
 export class Host {
@@ -138,6 +140,10 @@ export class Host {
     return this.#parts.admission;
   }
 
+  get counter(): RowCounter {
+    return this.#parts.counter;
+  }
+
   /**
    * Made when they are first needed, and again once a name is learnt: before that no message was
    * taken, so that there is nothing in work. Without a name an object is whole, and nobody's peer.
@@ -188,6 +194,7 @@ export class Host {
       admission,
       directory: new Directory(member, admission),
       claims: new Claims(member, admission),
+      counter: new RowCounter(member, { specs, localTables }),
     };
   }
 
@@ -408,7 +415,7 @@ export class Host {
 
   readonly #handlers: Handlers = {
     // Control half → root
-    describe: ({ object }) => this.root.describe(object),
+    describe: ({ object, countsMaxAgeMs }) => this.root.describe(object, countsMaxAgeMs),
     distribute: (request) =>
       "sampleEvery" in request
         ? distributeRows(

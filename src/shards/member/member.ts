@@ -18,12 +18,12 @@ import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
 import { type Moving, isCheckedFor } from "../move/moving.ts";
 import { ReleasingMember } from "./releasing-member.ts";
 import type { Activation, Message } from "../protocol/messages.ts";
-import type { CountReply, PrepareReply, RecopyReply, TableRows } from "../protocol/replies.ts";
+import type { PrepareReply, RecopyReply, TableCount, TableRows } from "../protocol/replies.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
-import { type Table, checkPrimaryKey, undeclaredTables } from "../storage/tables.ts";
+import { type Table, checkPrimaryKey } from "../storage/tables.ts";
 import {
   changedTables,
   definitionsOf,
@@ -40,7 +40,7 @@ import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { countRows } from "./count-rows.ts";
 import { deleteMoved } from "./delete-moved.ts";
-import { countRetired, dropRetired } from "./retired-rows.ts";
+import { dropRetired } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
 
 /** Rows that were to be live before the commit are not: the member was restored in between. */
@@ -77,12 +77,15 @@ export class Member extends ReleasingMember {
    * Takes part in an operation: a source begins to capture in the same transaction, a target clears
    * what a verified cutover left.
    */
-  prepare(request: Message<"prepare">, bookmark?: string): PrepareReply {
-    const { operation, from } = request;
+  prepare(
+    request: Message<"prepare">,
+    bookmark?: string,
+    counts: readonly TableCount[] = [],
+  ): PrepareReply {
+    const { operation } = request;
     this.requireInStep(request);
     ensureSchema(this.sql);
     const tables = this.tables();
-    const isSource = from.members.includes(this.self);
     return this.change(() => {
       const membership = this.membership;
       if (membership.operation > operation || membership.ended >= operation) {
@@ -98,7 +101,7 @@ export class Member extends ReleasingMember {
         : this.#begin(request, tables, bookmark);
       if (!isBegun) noteAside(this.sql, message, setAside);
       return {
-        counts: isSource ? countRows(this.sql, tables) : [],
+        counts,
         uniqueRules: uniqueRules(this.sql, tables),
         shapes: tables.map(({ name: table, columns, primaryKey }) => ({
           table,
@@ -331,16 +334,6 @@ export class Member extends ReleasingMember {
         this.put({ moving: { ...moving, fence: 0, promotion: null, fenceFloor } });
       }),
     );
-  }
-
-  count(): CountReply {
-    return {
-      tables: countRows(this.sql, this.knownTables()).map((count) => {
-        const { rows, bytes } = countRetired(this.sql, count.table);
-        return { ...count, rows: count.rows + rows, bytes: count.bytes + bytes };
-      }),
-      undeclared: undeclaredTables(this.sql, this.options.specs, this.options.localTables),
-    };
   }
 
   /**

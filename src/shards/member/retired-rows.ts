@@ -15,7 +15,6 @@
  */
 import { pointingTables, referencesOf, isSameName } from "../move/references.ts";
 import { triggersOf } from "../move/write-blocks.ts";
-import { rowBytes } from "../storage/row-codec.ts";
 import { PRIVATE_PREFIX, RETIRED_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import { existingTables } from "../storage/tables.ts";
@@ -63,22 +62,19 @@ export function dropRetired(sql: Sql): void {
   for (const name of retiredTables(sql)) sql.run(`DROP TABLE ${quoteName(name)}`);
 }
 
-/** Counts what was put away of a table. */
-export function countRetired(
+/** The table in which the rows of a table were put away, with its columns; null for none. */
+export function retiredTableOf(
   sql: Sql,
   table: string,
-): { readonly rows: number; readonly bytes: number } {
+): { readonly name: string; readonly columns: readonly string[] } | null {
   const name = retiredName(table);
-  if (!retiredTables(sql).includes(name)) return { rows: 0, bytes: 0 };
-  // By its own columns: the table in its place may have others by now.
+  if (!retiredTables(sql).includes(name)) return null;
+  // Its own columns: the table in its place may have others by now.
   const columns = sql
     .rows<{ name: string; hidden: number }>(`PRAGMA table_xinfo(${quoteName(name)})`)
     .filter(({ hidden }) => hidden === 0)
     .map((column) => column.name);
-  const found = sql.first<{ n: number; bytes: number | null }>(
-    `SELECT count(*) AS n, sum(${rowBytes(columns, "t")}) AS bytes FROM ${quoteName(name)} AS t`,
-  );
-  return { rows: found?.n ?? 0, bytes: found?.bytes ?? 0 };
+  return { name, columns };
 }
 
 interface Definition extends Record<string, string> {

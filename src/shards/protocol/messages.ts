@@ -363,7 +363,8 @@ export type EngineRequest =
     }
   /** Every member has entered its ids since then. */
   | { readonly kind: "trustDirectory"; readonly since: number }
-  | { readonly kind: "count" }
+  /** The rows by table, counted no longer ago than this: absent, now. Milliseconds. */
+  | { readonly kind: "count"; readonly maxAgeMs?: number }
   | { readonly kind: "health" }
   | {
       readonly kind: "distribute";

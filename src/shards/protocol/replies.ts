@@ -249,6 +249,8 @@ export interface CountReply extends VersionsReply {
   readonly trouble?: Trouble;
   readonly tables: readonly TableCount[];
   readonly undeclared: readonly string[];
+  /** When the rows were counted, in milliseconds since the Unix epoch. */
+  readonly countedAt?: number;
 }
 
 export interface DistributeReply {

@@ -12,6 +12,9 @@ import type { Runtime } from "../storage/storage.ts";
 /** Rows up to which a distribution reads every row. */
 const SAMPLE_FREE_ROWS = 200_000;
 
+/** How old the counts may be by which it is decided: a day. */
+const SAMPLED_AGE_MAX_MS = 24 * 3_600_000;
+
 interface Asking {
   readonly ask: Ask;
   readonly runtime: Runtime;
@@ -19,6 +22,7 @@ interface Asking {
 
 export interface MemberCount {
   readonly status: MemberStatus;
+  readonly countedAt: number;
   /** Tables with rows that no table spec names. */
   readonly undeclared: readonly string[];
   /** Why it serves nothing until it is repaired. */
@@ -26,11 +30,16 @@ export interface MemberCount {
 }
 
 /** Counts the rows of one member. One that does not answer gives an unhealthy status. */
-export async function countMember({ ask, runtime }: Asking, member: string): Promise<MemberCount> {
+export async function countMember(
+  { ask, runtime }: Asking,
+  member: string,
+  maxAgeMs = 0,
+): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared, library, schema, storage, trouble } = await ask(member, {
+    const { tables, undeclared, library, schema, storage, trouble, countedAt } = await ask(member, {
       kind: "count",
+      maxAgeMs,
     });
     const sum = (count: (table: TableCount) => number): number =>
       tables.reduce((total, table) => total + count(table), 0);
@@ -48,6 +57,8 @@ export async function countMember({ ask, runtime }: Asking, member: string): Pro
         ...(schema === undefined ? {} : { schema }),
         ...(storage === undefined ? {} : { storage }),
       },
+      // An older library counts when it is asked.
+      countedAt: countedAt ?? startedAt,
       undeclared,
       ...(trouble ? { trouble } : {}),
     };
@@ -61,7 +72,7 @@ export async function countMember({ ask, runtime }: Asking, member: string): Pro
       responseMs: runtime.now() - startedAt,
     };
     const trouble = lossOf(error, startedAt);
-    return { status, undeclared: [], ...(trouble ? { trouble } : {}) };
+    return { status, countedAt: startedAt, undeclared: [], ...(trouble ? { trouble } : {}) };
   }
 }
 
@@ -89,7 +100,9 @@ export async function distributeOverMembers(
   members: readonly string[],
   distribution: DistributionRequest,
 ): Promise<Distribution> {
-  const counts = await Promise.all(members.map((member) => ask(member, { kind: "count" })));
+  const counts = await Promise.all(
+    members.map((member) => ask(member, { kind: "count", maxAgeMs: SAMPLED_AGE_MAX_MS })),
+  );
   const rows = counts
     .flatMap((count) => count.tables)
     .reduce((total, table) => total + table.rows, 0);

@@ -4,7 +4,7 @@
  *
  * Facts are written when they change, or an hour after the last write: looking at a namespace must
  * cost no write. A namespace that was never sharded has no private tables, and gets none by being
- * looked at.
+ * looked at, but for the one of a long count: see `row-counter.ts`.
  */
 import type { MemberStatus } from "../../model/live.ts";
 import { isFull } from "../storage/faults.ts";

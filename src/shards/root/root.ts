@@ -78,11 +78,12 @@ export class Root {
     this.journal = new Journal(options.sql, options.namespace);
   }
 
-  async describe(object: string): Promise<LiveNamespace> {
+  /** Looks at the namespace, with counts that are no older than this. */
+  async describe(object: string, countsMaxAgeMs = 0): Promise<LiveNamespace> {
     const { runtime, specs, namespace, partitioners } = this.#options;
     const { layout, epoch } = this.journal.registry();
     const counts = await Promise.all(
-      layout.members.map((member) => countMember(this.#options, member)),
+      layout.members.map((member) => countMember(this.#options, member, countsMaxAgeMs)),
     );
     const running = this.journal.running();
     const latest = running ?? this.journal.history(1)[0];
@@ -104,7 +105,7 @@ export class Root {
       })),
       undeclaredTables: [...new Set(counts.flatMap((count) => count.undeclared))].toSorted(),
       partitioners: newestPartitioners(partitioners),
-      countedAt: runtime.now(),
+      countedAt: Math.min(runtime.now(), ...counts.map(({ countedAt }) => countedAt)),
       marked: true,
     };
   }
