@@ -3,8 +3,7 @@
  * comment when no drift is left, and reopens it instead of creating another.
  *
  * It is found by its marker and our own authorship, whatever people did to title and labels. One
- * that people closed stays theirs to close: it is opened again only when there is something new to
- * say.
+ * that a person has closed stays closed until there is news.
  */
 import { success } from "../model/result.ts";
 import { CLOSED_MARKER, isSameBody, readTold, toldMarker } from "./markers.ts";

@@ -1,5 +1,5 @@
 /**
- * How old counts of rows may be, by who looks, in milliseconds. A look with older ones has the
+ * Sets the maximum age of row counts for each kind of reader, in milliseconds. With older ones the
  * objects count again: in slices, but every row is read, and billed.
  */
 

@@ -54,8 +54,8 @@ export interface LiveAccess extends LiveReader, MemberReader {
   /** Cancels before cutover; after it, refuses. */
   cancel(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
   /**
-   * Lets a running operation stand still: once this has answered it commits no cutover and begins
-   * no slice of a copy, and a wave that has cut over is activated first. It stays so over crashes.
+   * Pauses a running operation: once this has answered it commits no cutover and begins no slice of
+   * a copy, and a wave that has cut over is activated first. The pause survives crashes.
    * Idempotent: asked again, the newest `reason` and `by` are kept. Refused with `tooLate` when
    * nothing is left to hold up: after the last cutover, when it is being cancelled, and once it has
    * ended.

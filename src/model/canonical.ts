@@ -1,6 +1,6 @@
 /**
- * One text for one value, whatever the order in which its fields were written, and the digest of
- * that text.
+ * Writes canonical JSON, in which equal values have equal texts regardless of the order of their
+ * fields, and takes the digest of such a text.
  *
  * Fingerprints and layout comparisons stand on it: a value that went through a registry, a request
  * body or a plan file must still be the same value.

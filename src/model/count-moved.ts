@@ -1,5 +1,5 @@
 /**
- * Says whether the counts under a change are still those that somebody has agreed to. Counts are in
+ * Says whether the counts under a change are still those that were reviewed. Counts are in
  * no fingerprint, since they drift all the time; one that has moved far is asked about again.
  */
 import { formatBytes, formatQuantity } from "./figures.ts";
@@ -23,7 +23,7 @@ export function figuresOf(changes: readonly Change[]): ShownFigures {
   );
 }
 
-/** The plan with the counts that were shown; they are those of nobody's count of now. */
+/** The plan with the counts that were shown: no fresh count is implied. */
 export function withShown(plan: Plan, shown: ShownFigures | null): Plan {
   if (shown === null) return plan;
   const changes = plan.changes.map((change) => {

@@ -1,6 +1,6 @@
 /**
- * Asks live namespaces for the page, and no more of them than must be: those whose operation moves
- * without a run that follows it, and those that nobody has read for long. Every look is bounded in
+ * Asks the fewest live namespaces that the page needs: those whose operation moves without a run
+ * that follows it, and those that were not read for long. Every look is bounded in
  * number and time; what does not answer is shown as it was last seen.
  */
 import { ASKED_AGE_MAX_MS } from "../live/counts-age.ts";

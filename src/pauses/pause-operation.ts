@@ -1,9 +1,9 @@
 /**
- * Pauses the running operation of one namespace for somebody, and lets it go on again.
+ * Pauses and resumes the running operation of one namespace on request.
  *
  * A pause of a person is theirs: no window takes it back. One that the Worker has made itself is
- * only taken back when its reason is gone, since it would be made again at once: who wants the
- * operation to go on is told how.
+ * taken back only when its reason is gone, since it would be made again at once: a caller who wants
+ * to resume it is told how.
  */
 import { WATCHED_AGE_MAX_MS } from "../live/counts-age.ts";
 import type { LiveAccess } from "../live/port.ts";

@@ -73,7 +73,7 @@ const JUDGED_AT_START: ReadonlySet<Guard> = new Set<Guard>([
   "suspend",
 ]);
 
-/** True when what a plan says of this guard is replaced by a look of now. */
+/** True when what a plan says of this guard is replaced by a current reading. */
 export function isJudgedAtStart(guard: Guard): boolean {
   return JUDGED_AT_START.has(guard);
 }

@@ -1,5 +1,5 @@
 /**
- * One namespace of a plan: what is declared against what is live, to a change, to "in sync", or to
+ * Compares the declared state of one namespace with the live one, and gives a change, "in sync", or
  * the reason why neither can be said.
  *
  * | the namespace                                      | gives                                             |

@@ -14,7 +14,7 @@ import type { PullTask } from "./pull-task.ts";
 export const GIVEN_UP = "givenUp";
 
 const MESSAGE =
-  "The Worker has tried twice to read and plan this commit, and did not survive it. It tries again when a new commit is pushed, or when the check is run again.";
+  "The Worker tried twice to read and plan this commit, and was terminated both times. It tries again when a new commit is pushed, or when the check is run again.";
 
 export async function giveUp(parts: PullParts, task: PullTask): Promise<GithubResult<null>> {
   switch (task.kind) {
@@ -23,7 +23,7 @@ export async function giveUp(parts: PullParts, task: PullTask): Promise<GithubRe
     case "command":
       return answer(parts, task, {
         isAccepted: false,
-        text: "Nothing is known to be applied. The Worker has tried twice to obey this command, and did not survive it. Look at the status page before you repeat it.",
+        text: "Nothing is known to be applied. The Worker tried twice to obey this command, and was terminated both times. Look at the status page before you repeat it.",
       });
     case "run":
       return tellOfRun(parts, task.run);

@@ -1,6 +1,6 @@
 /**
  * Asks GitHub whether a pull request is merged, for an apply job that names one: the plan that an
- * open one has shown is nobody's to apply yet.
+ * open one has shown cannot be applied yet.
  */
 import type { GithubReader } from "../github/port.ts";
 import type { GithubSettings } from "../github/settings.ts";

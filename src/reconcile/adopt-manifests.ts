@@ -113,7 +113,7 @@ async function follow(
         manifestsProblem: {
           kind: "givenUp",
           reason: "reading the manifests on the default branch was given up",
-          detail: "The Worker has tried twice to read them, and did not survive it",
+          detail: "The Worker tried twice to read them, and was terminated both times",
         },
       };
     case "desired":

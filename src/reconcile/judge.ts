@@ -49,7 +49,7 @@ export type Approval =
       readonly isOrdered: boolean;
       /** As it was shown; null for what a run left unfinished: that is planned anew. */
       readonly change: Change | null;
-      /** Guards that its plan has shown against it, and that no look of now can lift. */
+      /** Guards that its plan has shown against it, and that no current reading can lift. */
       readonly blocks: readonly Block[];
     }
   /** Drift that policy.selfHeal lets us mend. */

@@ -1,5 +1,5 @@
 /**
- * The reconciler: from what is merged and what is live to what is done about it. One pass a tick,
+ * Compares the merged manifests with the live state, and acts on the difference. One pass a tick,
  * in slices.
  *
  *     manifests ─▶ look (each namespace that is due) ─▶ decide (every pending change) ─▶ over

@@ -1,6 +1,6 @@
 /**
- * When what is looked at: checks and audits are spread over time by the namespace's name, so that a
- * tick costs the same whatever is declared, and two Workers do not meet by chance.
+ * Spreads checks and audits over time by the namespace's name, so that a tick costs the same
+ * whatever is declared, and two Workers do not meet by chance.
  */
 
 /**

@@ -132,7 +132,7 @@ async function changeSafely(
   }
 }
 
-/** The change with counts of now; null when it may not start any more. */
+/** The change with current counts; null when it may not start any more. */
 async function changeFor(
   { state, spec, pending, approval }: Case,
   overrides: readonly Guard[],

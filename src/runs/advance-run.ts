@@ -310,5 +310,5 @@ function explainSilence({ operation }: RunAction, failures: number, message: str
   const doubt = operation
     ? `Operation ${operation.id} may still be running there`
     : "An operation may have been started there";
-  return `No answer in ${failures} tries: ${message}. ${doubt}: look at the namespace's status before the next plan.`;
+  return `No answer in ${failures} tries: ${message}. ${doubt}: check the namespace's status before you plan again.`;
 }

@@ -113,7 +113,7 @@ function stalePlan(problems: readonly ChangeProblem[]): RefusedRequest {
   const errors = errorsOf(problems);
   return new RefusedRequest(
     "stalePlan",
-    `Nothing was applied: the plan is stale. ${listMessages(errors)} Plan again and review what is new.`,
+    `Nothing was applied: the plan is stale. ${listMessages(errors)} Plan again and review the changes.`,
     errors,
   );
 }
@@ -143,7 +143,7 @@ function lockedBy({ id, environment, requestedBy, origin, startedAt, lease }: Ru
   const pull = origin?.pull ? ` for pull request #${origin.pull}` : "";
   const page = origin?.runUrl ? ` (${origin.runUrl})` : "";
   const times = `its last step was at ${timeOf(lease.heartbeatAt)}, its lease expires at ${timeOf(lease.expiresAt)} if it takes no further step`;
-  const detail = `Nothing was applied: run ${id} of ${environment} is active since ${timeOf(startedAt)}, asked for by ${requestedBy}${pull}${page}; ${times}. Follow it with \`shardctl status --run ${id}\`, or cancel it with \`shardctl cancel ${id}\`.`;
+  const detail = `Nothing was applied: run ${id} of ${environment} has been active since ${timeOf(startedAt)}, asked for by ${requestedBy}${pull}${page}; ${times}. Follow it with \`shardctl status --run ${id}\`, or cancel it with \`shardctl cancel ${id}\`.`;
   return new RefusedRequest("locked", detail);
 }
 

@@ -1,13 +1,13 @@
 /**
- * Has a running operation stand still while it must not go on, and lets it go on afterwards. A
- * change must wait while everything is paused, or the namespace's windows have closed.
+ * Pauses a running operation while a window or a pause forbids progress, and resumes it afterwards.
+ * A change must wait while everything is paused, or the namespace's windows have closed.
  *
- * | it must wait | it stands still            | what is done                                   |
+ * | it must wait | it is paused               | what is done                                   |
  * |--------------|----------------------------|------------------------------------------------|
  * | yes          | no                         | paused: a wave that is under way is ended first |
  * | yes          | by us, for another reason  | paused for the newest reason                   |
- * | no           | by us                      | it goes on                                     |
- * | either       | because somebody asked     | nothing: who has paused it lets it go on       |
+ * | no           | by us                      | resumed                                        |
+ * | either       | because somebody asked     | nothing: whoever has paused it resumes it      |
  */
 import type { LiveAccess } from "../live/port.ts";
 import type { LiveResult, NamespaceRef } from "../model/live.ts";

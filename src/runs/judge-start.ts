@@ -1,6 +1,6 @@
 /**
  * The one judgement before anything starts: is each change still the planned one, do its guards
- * hold with the counts of now, and are those about what was shown?
+ * hold with current counts, and are those about what was shown?
  *
  * Every door goes through it: an apply by fingerprint, of a person or a workflow, a release, the
  * tick, a heal, and a run that starts a change later than it was accepted. A count is used while it
@@ -42,7 +42,7 @@ export interface StartTerms {
 }
 
 export type Judgement =
-  /** It may start; its counts are those of now. */
+  /** It may start; its counts are current. */
   | { readonly kind: "may"; readonly change: Change }
   | { readonly kind: "not"; readonly problem: ChangeProblem }
   | { readonly kind: "blocked"; readonly change: Change; readonly blocks: readonly Block[] };
@@ -87,11 +87,11 @@ function judgeCounted(change: Change, live: LiveNamespace, terms: StartTerms): J
   const before = shown?.[change.namespace];
   const moved = before === undefined ? null : explainMoved(before, change);
   if (moved !== null)
-    return not(change.namespace, "moved", `${moved}: read the plan with the counts of now`);
+    return not(change.namespace, "moved", `${moved}: read the plan with current counts`);
   return { kind: "may", change };
 }
 
-/** The change with counts of now. */
+/** The change with current counts. */
 async function countNow(
   change: Change,
   described: LiveNamespace,
@@ -169,8 +169,8 @@ export async function judgePlan(
 }
 
 /**
- * Blocks of the plan that no look of now can lift: of what it changes, of what that depends on, and
- * of the plan as a whole. A namespace that it leaves alone, or only gives another policy, has
+ * Blocks of the plan that no current reading can lift: of what it changes, of what that depends on,
+ * and of the plan as a whole. A namespace that it leaves alone, or only gives another policy, has
  * nothing here to guard; an empty plan is only its blocks.
  */
 function settledBlocks(plan: Plan): readonly Block[] {

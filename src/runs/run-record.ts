@@ -175,7 +175,7 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
 
 /** The words of an action that a run had not started before its lease was lost. */
 export const LOST_BEFORE_START =
-  "The run took no step until its lease was lost, as after a restore of its storage: nothing more is started by it. Plan again";
+  "The run took no step until its lease was lost, as after a restore of its storage: it will start nothing more. Plan again";
 
 /**
  * True when somebody has cancelled a part of the run, whatever else became of it: `cancelled` is

@@ -98,7 +98,7 @@ export class RunSteps {
     if (this.#isFenced(id)) return;
     const now = Date.now();
     const current = book.load(id);
-    const reason = `The run was given up after ${faults} internal errors: the Worker's log has them under ${id}. What is running in the namespace continues.`;
+    const reason = `The run was given up after ${faults} internal errors: see them in the Worker's log under ${id}. Operations that run already continue.`;
     book.write(faults < FAULTS_MAX ? current : failRun(current, reason, now), current, faults, now);
   }
 

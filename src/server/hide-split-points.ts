@@ -1,6 +1,6 @@
 /**
- * Puts numbers in the place of split points in an answer to a caller that may not apply: they are
- * keys of rows. A plan must keep them, as that is what it will cut at.
+ * Replaces split points by numbers in answers to callers without the role `apply`: they are keys of
+ * rows. A plan must keep them, since it will cut at them.
  */
 import type { ApiContext } from "./context.ts";
 import { type Caller, hasRole } from "./access/tokens.ts";

@@ -109,7 +109,7 @@ const states: Record<string, () => Promise<CommentState>> = {
   held: async () => ({
     kind: "held",
     message:
-      "Run run-mb1z-7f3a12bc of production is active since 2026-03-01 11:58:25Z: this is tried again when it has ended.",
+      "Run run-mb1z-7f3a12bc of production has been active since 2026-03-01 11:58:25Z: this is tried again when it has ended.",
     plan: await everyKindPlan(),
   }),
   running: async () => {

@@ -187,7 +187,7 @@ describe("a guard with a number", () => {
     expect(guardsOf(await bench.judge(plan, ["bulkChange"], null))).toEqual([]);
   });
 
-  it("is lifted by counts of now, and by an override only where one may be given", async () => {
+  it("is lifted by current counts, and by an override only where one may be given", async () => {
     const bench = new Bench([orders({ policy: { budgetRows: 40, maxSkew: 100 } })]);
     const plan = await bench.plan();
     expect(plan.blocks).toMatchObject([{ guard: "budget" }]);

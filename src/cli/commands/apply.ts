@@ -55,7 +55,7 @@ export function defineApply(program: Command, perform: Perform): void {
     .command("apply")
     .summary("show the plan, ask, and carry it out")
     .description(
-      "Show the plan, ask, and carry it out. The run continues on the server: Ctrl-C only stops watching it.",
+      "Show the plan, ask for confirmation, and apply it. The run continues on the server: Ctrl-C only stops watching it.",
     )
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--auto-approve", "do not ask")
@@ -71,7 +71,7 @@ export function defineApply(program: Command, perform: Perform): void {
     .option("--override <guard...>", "override these guards, for this plan only")
     .option("--requested-by <name>", "who asks, for the history (default: the user's name)");
   withHelp(withServerOptions(command), [
-    ["shardctl apply", "plan, show, ask, do"],
+    ["shardctl apply", "show the plan, then apply it once you confirm"],
     ["shardctl apply --auto-approve", "the same in a script"],
     ["shardctl apply --plan plan.json", "exactly the plan that was reviewed"],
     ["shardctl apply --override skew", "accept the skew that the plan shows"],

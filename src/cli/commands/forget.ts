@@ -30,7 +30,7 @@ export function defineForget(program: Command, perform: Perform): void {
     .description(
       "Show what the Worker remembers of a namespace, ask, and forget it: plans and drifts tell of it no longer. Refused while it is sharded or has rows, while a manifest declares it, and while it cannot be read. No object is touched.",
     )
-    .argument("<namespace>", "which one")
+    .argument("<namespace>", "the namespace")
     .option("--auto-approve", "do not ask")
     .option(
       "--object <binding>",
@@ -74,7 +74,7 @@ async function forget(
   return { ok: true, value: { exitCode: EXIT.done, json: { forgotten: plan } } };
 }
 
-/** Guards of plans are not what is meant here. */
+/** A hint that fits `forget`: it is no guard of a plan that blocks it. */
 function withWayOut(failure: CliFailure, name: string, { object }: ForgetOptions): CliFailure {
   if (failure.kind !== "blocked") return failure;
   const given = object === undefined ? "" : ` --object ${object}`;

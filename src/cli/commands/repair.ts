@@ -40,7 +40,7 @@ export function defineRepair(program: Command, perform: Perform): void {
     .description(
       "Show what each object of a namespace reports, what is out of step and what a repair would do. Changes nothing. With --apply, do exactly what was shown, or nothing. A repair never deletes a row: rows whose place cannot be proven are set aside, counted and listed.",
     )
-    .argument("<namespace>", "which one")
+    .argument("<namespace>", "the namespace")
     .option(
       "--apply",
       "carry it out; asks first, unless --fingerprint names the plan that was shown",
@@ -51,7 +51,7 @@ export function defineRepair(program: Command, perform: Perform): void {
     )
     .option(
       "--accept-loss <member>",
-      "accept what is lost with this member; may be repeated",
+      "accept the data loss on this member; may be repeated",
       collect,
     )
     .option(

@@ -1,5 +1,5 @@
 /**
- * `shardctl apply --github`: what a merged pull request has shown, or nothing.
+ * Runs `shardctl apply --github`: applies exactly the plan that the merged pull request showed.
  *
  * The Worker decides what may be applied, by the reviews that it stores. This side finds the pull
  * request, plans the merged manifests again with the reviewed choices, asks, follows the run, and

@@ -20,7 +20,7 @@ export interface PullPlace extends PullHead {
 
 /**
  * `superseded`: a newer commit was pushed meanwhile; `closed`: the pull request was closed or
- * merged. What is known is then shown to nobody.
+ * merged. The result is then not shown.
  */
 export type Posted = "posted" | "superseded" | "closed";
 

@@ -221,7 +221,7 @@ function settleRun(
 
 /**
  * A heal whose turn never came, as when its window closed or its dependency failed, was none. One
- * of misplaced rows is judged by an audit of now.
+ * of misplaced rows is judged by a current audit.
  */
 function settleHeal(
   { heals, healing, auditDueAt }: NamespaceState,

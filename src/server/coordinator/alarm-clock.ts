@@ -1,6 +1,6 @@
 /**
- * The coordinator's one alarm: it is set for whatever is due first, and set again after whatever
- * has been done.
+ * Keeps the coordinator's one alarm: always set to the earliest time at which work is due, and
+ * updated after each change.
  *
  * Each part keeps its own due work, so that a lost alarm loses nothing: `resume` sets it from
  * what they say.

@@ -1,6 +1,6 @@
 /**
- * The parts of the coordinator and what each may ask of the others. Only the wiring: who knows what
- * is written at the part itself.
+ * Wires the parts of the coordinator, and what each may ask of the others. Each part documents what
+ * it knows.
  *
  * | part             | owns                                                       |
  * |------------------|------------------------------------------------------------|

@@ -97,7 +97,7 @@ export class RowCounter {
     const running = this.#count().finally(() => {
       this.#running = undefined;
     });
-    // Those who have asked may have gone by then.
+    // The caller may have gone by then.
     running.catch(() => undefined);
     return running;
   }

@@ -13,7 +13,7 @@ const CAUSES_MAX = 8;
 
 /**
  * The refusal that an error of the user's code stands for; null for any other error. `ownerOf`
- * gives the member that owns a key by the layout of now.
+ * gives the member that owns a key by the current layout.
  */
 export function explainWrongKey(
   error: unknown,

@@ -2,8 +2,8 @@
  * Sets aside the copies at a target whose source has lost its storage: they may be the last ones.
  *
  * An operation that ends before its cutover deletes what came to its targets, since every source
- * still has its rows. A source that has lost them has not. Copies that a wave has made live are the
- * member's own, and stay.
+ * still has its rows. That does not hold for a source that has lost its storage. Copies that a wave
+ * has made live are the member's own, and stay.
  */
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import type { TableRows } from "../protocol/replies.ts";

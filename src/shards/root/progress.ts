@@ -31,7 +31,7 @@ export interface DriverContext {
   readonly changed: () => void;
 }
 
-/** The operation is no longer what this turn began with: somebody else has moved it on. */
+/** The operation is no longer what this turn began with: another turn has advanced it. */
 export class Superseded extends EngineError {}
 
 /**

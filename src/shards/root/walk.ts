@@ -138,7 +138,7 @@ function requireSameShapes([first, ...others]: readonly PreparedMember[]): void 
       found.find(({ table }) => table === other.table)?.columns.join(", ") ?? "none";
     throw new Waiting(
       "tablesDiffer",
-      `Table '${other.table}' has other columns on ${member} (${columnsOf(shapes)}) than on ${first.member} (${columnsOf(first.shapes)}): the operation goes on once they are the same, as after a deploy that has reached both`,
+      `Table '${other.table}' has other columns on ${member} (${columnsOf(shapes)}) than on ${first.member} (${columnsOf(first.shapes)}): the operation continues once they match, for example after a deploy that reached both`,
     );
   }
 }

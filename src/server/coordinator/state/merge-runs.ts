@@ -12,7 +12,7 @@ import { stagedText } from "./staged-text.ts";
 import type { Tally } from "./tally.ts";
 
 export const IMPORTED_WHILE_RUNNING =
-  "It was under way when the Worker's state was exported, and that state was imported since. Its operations go on by themselves, and nothing more is started by it. Plan again";
+  "It was under way when the Worker's state was exported, and that state was imported since. Its operations go on by themselves, and it will start nothing more. Plan again";
 
 export function mergeRuns(
   staged: StagedRows,
