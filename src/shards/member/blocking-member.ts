@@ -50,6 +50,8 @@ export class BlockingMember extends MemberState {
   readonly foreignKeys: ForeignKeys;
   #hasStarted = false;
   #isArmed = false;
+  /** True when a constructor may have written rows in this life. */
+  protected startedWithWrites = false;
 
   constructor(options: MemberOptions) {
     super(options);
@@ -100,6 +102,9 @@ export class BlockingMember extends MemberState {
     else if (this.#isArmed) disarmWriteBlocks(this.sql);
     this.#isArmed = isArmed;
     if (this.#hasStarted) return undefined;
+    // Of the connection, which is as old as this life.
+    const writes = this.sql.first<{ n: number }>("SELECT total_changes() AS n")?.n ?? 0;
+    this.startedWithWrites ||= writes > 0;
     const ended = this.foreignKeys.endStart();
     this.#hasStarted = this.#endStart();
     return ended;

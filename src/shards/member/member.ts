@@ -226,6 +226,7 @@ export class Member extends ReleasingMember {
         );
       if (moving.promotion) return;
       this.#promoteInto(plan, incoming);
+      this.promotedInLife = attempt;
       this.put({ moving: { ...moving, promotion: { attempt, incoming } } });
     });
   }
@@ -303,6 +304,7 @@ export class Member extends ReleasingMember {
       await deleteMoved(this, plan, { target, range, mayBeLate }, (work) => this.change(work));
     try {
       await this.#cutOver(plan, {
+        mayBeLate: mayBeLate && outgoing.length > 0,
         epoch,
         layout,
         incoming,
@@ -315,7 +317,10 @@ export class Member extends ReleasingMember {
     }
   }
 
-  #cutOver(plan: MovePlan, { epoch, layout, incoming, attempt }: Activation): Promise<void> {
+  #cutOver(
+    plan: MovePlan,
+    { epoch, layout, incoming, attempt, mayBeLate }: Activation & { readonly mayBeLate: boolean },
+  ): Promise<void> {
     const { operation } = plan.moving;
     return this.foreignKeys.off(() =>
       this.change(() => {
@@ -330,6 +335,7 @@ export class Member extends ReleasingMember {
           );
         if (!isPromoted) promoteRows(this.sql, plan, incoming, this.self);
         this.serve({ ...membership, epoch, layout });
+        if (mayBeLate) this.setLeftBehindAside({ layout, epoch });
         const fenceFloor = Math.max(moving.fenceFloor, moving.fence + 1);
         this.put({ moving: { ...moving, fence: 0, promotion: null, fenceFloor } });
       }),

@@ -99,6 +99,7 @@ export function dropMoving(sql: Sql): void {
   dropMeta(sql, "movedSchema");
   dropMeta(sql, "frozen");
   dropMeta(sql, "checked");
+  dropMeta(sql, STRAYS_ASIDE);
   forgetStored(sql);
   forgetLives(sql);
   clearMoveRecords(sql);
@@ -108,6 +109,9 @@ export function dropMoving(sql: Sql): void {
 export function clearMoveRecords(sql: Sql): void {
   for (const table of MOVE_RECORDS) sql.run(`DELETE FROM ${table}`);
 }
+
+/** The document of rows that were set aside while the move ran: told with its end. */
+export const STRAYS_ASIDE = "straysAside";
 
 const MOVE_RECORDS = [
   "shardctl_walk",

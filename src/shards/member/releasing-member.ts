@@ -11,6 +11,7 @@ import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { forgetSuspicion, suspectDirectory, trustDirectory } from "./directory-suspicion.ts";
 import { removeCapture } from "../move/capture.ts";
 import { deleteAllRows } from "../move/delete-keys.ts";
+import { changedTables, definitionsOf } from "../move/frozen-tables.ts";
 import { noteAside, notedAside, setLostCopiesAside } from "../move/lost-copies.ts";
 import type { Moving } from "../move/moving.ts";
 import { undoPromotion } from "../move/promote.ts";
@@ -22,8 +23,9 @@ import { refused } from "../protocol/refused-error.ts";
 import type { SetAsideReply, TableRows } from "../protocol/replies.ts";
 import { isFull } from "../storage/faults.ts";
 import { requireRoom, spendReserve } from "../storage/reserve.ts";
-import { ensureSchema } from "../storage/schema.ts";
-import { existingTables } from "../storage/tables.ts";
+import { STRAYS_ASIDE } from "./membership.ts";
+import { ensureSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import { TableFault, existingTables } from "../storage/tables.ts";
 import { type Membership, numbersOf } from "./membership.ts";
 import { ProvenMember, addRows } from "./proven-member.ts";
 import { dropRetired, putAway } from "./retired-rows.ts";
@@ -33,6 +35,9 @@ import { keepUnique } from "./unique.ts";
 type Release = Pick<Message<"abandon">, "lost" | "layout" | "epoch">;
 
 export class ReleasingMember extends ProvenMember {
+  /** The attempt whose rows were made live in this life; 0 for none. */
+  protected promotedInLife = 0;
+
   /**
    * Lets go of a completed operation: capture, staging and records end. Adopts the final layout.
    * The rows of a member that has retired are put out of the way, where that is possible: in a full
@@ -40,9 +45,7 @@ export class ReleasingMember extends ProvenMember {
    */
   finish(request: Message<"finish">): SetAsideReply {
     const { operation, epoch, layout } = request;
-    const moved =
-      this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
-    const names = [...new Set([...this.declared(), ...moved])];
+    const names = this.moving?.operation === operation ? this.#names() : this.declared();
     return this.#end(
       request,
       (membership) => ({ ...membership, epoch, layout }),
@@ -184,7 +187,7 @@ export class ReleasingMember extends ProvenMember {
     const older = this.moving;
     if (!older) return [];
     this.undoPromotion(older);
-    const setAside = this.#keepLostCopies(older, release);
+    const setAside = addRows(this.#keepLostCopies(older, release), this.#straysAside());
     if (older.isTarget && this.ownsNothing) this.deleteAll();
     this.#forgetMove();
     removeCapture(this.sql);
@@ -201,7 +204,8 @@ export class ReleasingMember extends ProvenMember {
     this.undoPromotion(moving);
     // In a swap they stand in the live tables, among rows that are not this member's.
     const isStaged = moving.mode === "shift";
-    const setAside = release && isStaged ? this.#keepLostCopies(moving, release) : [];
+    const lost = release && isStaged ? this.#keepLostCopies(moving, release) : [];
+    const setAside = addRows(lost, this.#straysAside());
     if (moving.isTarget) dropStaging(this.sql, this.planAfterCutover(moving.operation));
     this.forgetMoving();
     return setAside;
@@ -232,7 +236,7 @@ export class ReleasingMember extends ProvenMember {
   }
 
   protected deleteAll(): void {
-    deleteAllRows(this.sql, existingTables(this.sql, this.declared()));
+    deleteAllRows(this.sql, existingTables(this.sql, this.#names()));
     this.clearDirectory();
   }
 
@@ -268,6 +272,52 @@ export class ReleasingMember extends ProvenMember {
     if (!promotion) return;
     undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
     this.put({ moving: { ...moving, promotion: null } });
+    if (promotion.attempt === this.promotedInLife || !this.#mayHaveRewritten()) return;
+    if (this.ownsNothing) deleteAllRows(this.sql, existingTables(this.sql, this.#names()));
+    else this.#setStraysAside(this.membership);
+  }
+
+  /**
+   * Behind a commit: sets aside what has left this member and is here still, since a constructor
+   * has written it, or changed the keys by which the engine knows what left. Rule
+   * "nothing-left-behind". Call inside a transaction, with foreign keys off.
+   */
+  protected setLeftBehindAside(membership: Pick<Membership, "layout" | "epoch">): void {
+    if (!this.#mayHaveRewritten() || !membership.layout.members.includes(this.self)) return;
+    this.#setStraysAside(membership);
+  }
+
+  /** Sets aside the rows that are not this member's, to be told with the end of the operation. */
+  #setStraysAside({ layout, epoch }: Pick<Membership, "layout" | "epoch">): void {
+    const { sql, self } = this;
+    const { partitioners } = this.options;
+    try {
+      const rows = { sql, self, partitioners, tables: this.presentTables() };
+      const found = sql.transaction(() => setStraysAside(rows, layout, epoch));
+      if (found.length === 0) return;
+      writeMeta(sql, STRAYS_ASIDE, addRows(this.#straysAside(), found));
+    } catch (error) {
+      // Without room, or with tables that cannot move, they stay: neither an undo nor an
+      // activation may fail over it.
+      if (!isFull(error) && !(error instanceof TableFault)) throw error;
+    }
+  }
+
+  #straysAside(): readonly TableRows[] {
+    return readMeta<readonly TableRows[]>(this.sql, STRAYS_ASIDE) ?? [];
+  }
+
+  /** True when a constructor of this life may have changed rows of the running move, or tables. */
+  #mayHaveRewritten(): boolean {
+    if (this.startedWithWrites) return true;
+    const frozen = this.frozen();
+    return changedTables(frozen, definitionsOf(this.sql, frozen.tables)).length > 0;
+  }
+
+  /** The declared tables, and those of the running move. */
+  #names(): string[] {
+    const moved = this.moving ? this.frozen().tables.map(({ name }) => name) : [];
+    return [...new Set([...this.declared(), ...moved])];
   }
 
   #end(
@@ -298,7 +348,7 @@ export class ReleasingMember extends ProvenMember {
       const moving = this.moving?.operation === operation ? this.moving : undefined;
       if (moving) {
         this.undoPromotion(moving);
-        setAside = this.#keepLostCopies(moving, ended);
+        setAside = addRows(this.#keepLostCopies(moving, ended), this.#straysAside());
       }
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);

@@ -78,7 +78,7 @@ export function lostUntold(journal: Journal, member: string): string[] {
 }
 
 /**
- * Stores the event that rows of lost sources were set aside, where some were. Once for each step of
+ * Stores the event that rows were set aside, where some were. Once for each step of
  * a member: it gives the same answer when it is asked again.
  */
 export function tellAside(
@@ -107,6 +107,9 @@ export function describeAside(
   if (setAside.length === 0) return "";
   const rows = setAside.reduce((sum, aside) => sum + aside.rows, 0);
   const members = [...new Set(setAside.map(({ member }) => member))].toSorted();
+  const counted = formatQuantity(rows, "row");
+  if (lost.length === 0)
+    return `. A deploy has changed rows, or their keys, amid a cutover: ${counted} that nothing proves to be of use ${rows === 1 ? "is" : "are"} set aside on ${members.join(", ")}`;
   const sources = `${lost.join(", ")} ${lost.length === 1 ? "no longer knows" : "no longer know"} of this operation, as after a restore or a loss of storage`;
-  return `. ${sources}: ${formatQuantity(rows, "row")} that had come from there ${rows === 1 ? "is" : "are"} set aside on ${members.join(", ")}`;
+  return `. ${sources}: ${counted} that had come from there ${rows === 1 ? "is" : "are"} set aside on ${members.join(", ")}`;
 }
