@@ -7,6 +7,7 @@ import type { ProtocolFailure } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import { enterIds } from "../directory/enter-ids.ts";
 import type { Member } from "../member/member.ts";
+import { suspicionOf } from "../member/directory-suspicion.ts";
 import type { RowCounter } from "../member/row-counter.ts";
 import { tableText } from "../member/table-text.ts";
 import { drainSlice } from "../move/drain.ts";
@@ -159,7 +160,9 @@ export function createEngineHandlers(host: EngineHost): {
       const counted = await host.counter.count(maxAgeMs);
       const { epoch, trouble } = host.member.membership;
       const facts = await factsOf(host);
+      const suspectSince = suspicionOf(host.sql)?.since;
       return {
+        ...(suspectSince !== undefined && { suspectSince }),
         ...counted,
         ...VERSIONS,
         ...facts,

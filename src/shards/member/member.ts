@@ -11,6 +11,7 @@ import { hasKeyedDirectory } from "../../model/layout/directory.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { ownSince } from "../../model/layout/moves.ts";
+import { NOTHING_CHANGED } from "../../model/operation.ts";
 import { capturedKey, keepCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
 import { setWriteBlock, spoilFence } from "../move/write-blocks.ts";
@@ -39,6 +40,7 @@ import { createStaging, dropStaged } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { countRows } from "./count-rows.ts";
+import { suspicionOf } from "./directory-suspicion.ts";
 import { deleteMoved } from "./delete-moved.ts";
 import { dropRetired } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
@@ -84,6 +86,12 @@ export class Member extends ReleasingMember {
   ): PrepareReply {
     const { operation } = request;
     this.requireInStep(request);
+    // A swap makes another directory from the rows; a shift would carry on what this one lacks.
+    if (request.mode === "shift" && this.moving === undefined && suspicionOf(this.sql))
+      throw new EngineFault(
+        "outOfStep",
+        `The ids of all rows are being entered in the directory of ${this.self} again, after a repair. ${NOTHING_CHANGED}: start again when that has ended`,
+      );
     ensureSchema(this.sql);
     const tables = this.tables();
     return this.change(() => {

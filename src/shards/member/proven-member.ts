@@ -25,6 +25,7 @@ import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { spendReserve } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
+import { suspicionOf } from "./directory-suspicion.ts";
 import { REPAIR } from "./evidence.ts";
 import { BlockingMember } from "./blocking-member.ts";
 import { type Membership, heardEnd } from "./membership.ts";
@@ -188,6 +189,7 @@ export class ProvenMember extends BlockingMember {
   testify({ layout, sampleMax, lost = [] }: Omit<Message<"testify">, "kind">): Testimony {
     const { membership, moving, isStored } = this;
     const { epoch, operation, trouble = null } = membership;
+    const suspectSince = suspicionOf(this.sql)?.since;
     const found =
       layout === null
         ? { strays: [] }
@@ -199,6 +201,7 @@ export class ProvenMember extends BlockingMember {
       operation,
       ended: heardEnd(membership),
       trouble,
+      ...(suspectSince !== undefined && { suspectSince }),
       moving: moving ? testifiedMove(moving) : null,
       ...found,
     };

@@ -55,6 +55,8 @@ export interface Testimony {
   readonly operation: number;
   readonly ended: number;
   readonly trouble: Trouble | null;
+  /** Since when it suspects its directory; absent for one that is whole. */
+  readonly suspectSince?: number;
   readonly moving: TestifiedMove | null;
   /**
    * Rows of the declared tables that are not this member's under the layout that was asked for, by
@@ -251,6 +253,8 @@ export interface CountReply extends VersionsReply {
   readonly undeclared: readonly string[];
   /** When the rows were counted, in milliseconds since the Unix epoch. */
   readonly countedAt?: number;
+  /** As in a testimony. */
+  readonly suspectSince?: number;
 }
 
 export interface DistributeReply {

@@ -27,6 +27,8 @@ export interface MemberCount {
   readonly undeclared: readonly string[];
   /** Why it serves nothing until it is repaired. */
   readonly trouble?: Trouble;
+  /** Since when it suspects its directory. */
+  readonly suspectSince?: number;
 }
 
 /** Counts the rows of one member. One that does not answer gives an unhealthy status. */
@@ -37,10 +39,11 @@ export async function countMember(
 ): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared, library, schema, storage, trouble, countedAt } = await ask(member, {
-      kind: "count",
-      maxAgeMs,
-    });
+    const { tables, undeclared, library, schema, storage, trouble, countedAt, suspectSince } =
+      await ask(member, {
+        kind: "count",
+        maxAgeMs,
+      });
     const sum = (count: (table: TableCount) => number): number =>
       tables.reduce((total, table) => total + count(table), 0);
     const rows = sum((table) => table.rows);
@@ -59,6 +62,7 @@ export async function countMember(
       },
       // An older library counts when it is asked.
       countedAt: countedAt ?? startedAt,
+      ...(suspectSince !== undefined && { suspectSince }),
       undeclared,
       ...(trouble ? { trouble } : {}),
     };

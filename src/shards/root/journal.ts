@@ -9,7 +9,7 @@ import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Move } from "../../model/layout/moves.ts";
 import type { OperationStatus } from "../../model/operation.ts";
 import { type OperationRecord, operationStatus, participants } from "./operation-record.ts";
-import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 
 /** One epoch of the namespace. */
@@ -39,6 +39,14 @@ export interface Chore {
   readonly operation: number;
   readonly dueAt: number;
   readonly tries: number;
+}
+
+/** The check of a directory after a repair: see `directory-check.ts`. */
+export interface DirectoryCheck {
+  /** When the repair began, in milliseconds since the Unix epoch. */
+  readonly since: number;
+  /** Members that have entered the ids of all their rows. */
+  readonly entered: readonly string[];
 }
 
 export interface StoredEvent {
@@ -100,6 +108,7 @@ function paddedRecord(record: OperationRecord): string {
  */
 const ONE_ROW = "SELECT ?, ?, ?, ? FROM json_each('[1]')";
 
+const DIRECTORY_CHECK = "directoryCheck";
 /** The document with the newest number that operations of a lost journal had. */
 const NUMBERS_USED = "numbersUsed";
 
@@ -287,6 +296,16 @@ export class Journal {
       kind,
       operation,
     );
+  }
+
+  /** Returns the running check of the directory; undefined for none. */
+  directoryCheck(): DirectoryCheck | undefined {
+    return hasSchema(this.#sql) ? readMeta<DirectoryCheck>(this.#sql, DIRECTORY_CHECK) : undefined;
+  }
+
+  putDirectoryCheck(check: DirectoryCheck | null): void {
+    if (check === null) dropMeta(this.#sql, DIRECTORY_CHECK);
+    else writeMeta(this.#sql, DIRECTORY_CHECK, check);
   }
 
   addEvent(

@@ -23,6 +23,8 @@ export interface RepairFacts {
   readonly acceptLoss: readonly string[];
   /** True where a person says that the directory may lack entries. */
   readonly suspectsDirectory: boolean;
+  /** True while the root has members enter their ids again. */
+  readonly isDirectoryChecked: boolean;
 }
 
 /** The end of an operation. `forward`: a wave was cut over, and is activated everywhere. */
@@ -90,7 +92,10 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
       ? []
       : lossOf(member, answers.get(member), layout),
   );
+  const suspectsDirectory = mayLackEntries(facts, told, layout, mends);
+  const isBeside = suspectsDirectory && mends.length === 0;
   const obstacles = [
+    ...(isBeside ? refuseBeside(running) : []),
     ...findObstacles(facts, { newestEpoch, trouble, layout, isRegistryLost, told, provers }),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
@@ -116,9 +121,7 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
     isJournalBehind: endedUpTo > newest,
     losses,
     obstacles,
-    suspectsDirectory:
-      hasDirectory(layout) &&
-      (facts.suspectsDirectory || mends.some(({ member }) => layout.members.includes(member))),
+    suspectsDirectory,
   };
 }
 
@@ -206,12 +209,31 @@ function isKnown(answer: Answer): answer is Testimony {
   return typeof answer === "object" && answer.isStored;
 }
 
+/** Ids are entered beside no operation: rows and entries would move meanwhile. */
+function refuseBeside(running: OperationRecord | undefined): string[] {
+  return running ? [waitFor(running)] : [];
+}
+
+/** True where entries of the directory may be lost, and no check of it is under way. */
+function mayLackEntries(
+  { suspectsDirectory, isDirectoryChecked }: RepairFacts,
+  told: Told,
+  layout: Layout,
+  mends: readonly MemberMend[],
+): boolean {
+  if (!hasDirectory(layout)) return false;
+  if (suspectsDirectory || mends.some(({ member }) => layout.members.includes(member))) return true;
+  return !isDirectoryChecked && told.some(({ suspectSince }) => suspectSince !== undefined);
+}
+
+function waitFor({ id }: OperationRecord): string {
+  return `Operation ${id} is running: wait for its end, or cancel it, and plan the repair again`;
+}
+
 /** Behind the last decision of an operation a member that missed it can only follow. */
 function refuseWhileRunning(running: OperationRecord | undefined): string[] {
   if (!running || running.step === "activate" || running.step === "cleanUp") return [];
-  return [
-    `Operation ${running.id} is running: wait for its end, or cancel it, and plan the repair again`,
-  ];
+  return [waitFor(running)];
 }
 
 function refuseLoss({ member, summary }: RepairDecision["losses"][number]): string {

@@ -22,7 +22,7 @@ import {
   decideRepair,
   lostSources,
 } from "./repair-plan.ts";
-import { suspectDirectory } from "./directory-check.ts";
+import { isDirectoryChecked, suspectDirectory } from "./directory-check.ts";
 import { describeSteps, disorderOf } from "./repair-words.ts";
 
 /** The context of a repair: that of a step, and the root. */
@@ -70,7 +70,7 @@ export async function repair(
   const setAside: StrayRows[] = [];
   // Before anything serves again: a repair that was killed would find nothing to suspect.
   const suspicion = decision.suspectsDirectory
-    ? { suspectSince: await suspectDirectory(context, decision) }
+    ? { suspectSince: await suspectDirectory(context, decision, answers) }
     : {};
   const mend = async ({ member, layout, lost }: MemberMend): Promise<void> => {
     const known = member === root ? null : knownState(answers.get(member));
@@ -171,6 +171,7 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     answers,
     acceptLoss: request.acceptLoss,
     suspectsDirectory: request.directory === true,
+    isDirectoryChecked: isDirectoryChecked(journal),
   });
   const strays = new Map<string, readonly TableRows[]>();
   decision = {

@@ -28,7 +28,7 @@ import {
   distributeOverMembers,
 } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
-import { isDirectoryChecked } from "./directory-check.ts";
+import { isDirectoryChecked, putDirectoryCheck } from "./directory-check.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import { each } from "./each.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
@@ -85,6 +85,7 @@ export class Root {
     const counts = await Promise.all(
       layout.members.map((member) => countMember(this.#options, member, countsMaxAgeMs)),
     );
+    this.#resumeDirectoryCheck(counts);
     const running = this.journal.running();
     const latest = running ?? this.journal.history(1)[0];
     return {
@@ -108,6 +109,26 @@ export class Root {
       countedAt: Math.min(runtime.now(), ...counts.map(({ countedAt }) => countedAt)),
       marked: true,
     };
+  }
+
+  /**
+   * Takes up again what a root that was restored, or lost, has forgotten: its members answer for
+   * no id until then.
+   */
+  #resumeDirectoryCheck(counts: readonly MemberCount[]): void {
+    const since = counts.flatMap(({ suspectSince }) => suspectSince ?? []);
+    if (since.length === 0 || this.#options.troubleOfRoot()) return;
+    if (isDirectoryChecked(this.journal)) return;
+    const { layout } = this.journal.registry();
+    this.#options.sql.transaction(() => {
+      putDirectoryCheck(
+        this.journal,
+        layout.members,
+        Math.max(...since),
+        this.#options.runtime.now(),
+      );
+    });
+    this.wake();
   }
 
   /** Collects the troubles of its members, and of the root, which need not be one of them. */

@@ -38,6 +38,7 @@ function decide(
     answers: new Map(Object.entries(answers)),
     acceptLoss: [],
     suspectsDirectory: false,
+    isDirectoryChecked: false,
     ...more,
   });
 }

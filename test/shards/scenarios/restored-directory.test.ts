@@ -20,10 +20,11 @@ const ROWS = 40;
 /** More than one page of the walk has. */
 const MANY_ROWS = 1_300;
 
-type Strategy = "keyed" | "roundRobin";
+type Strategy = "keyed" | "byId" | "roundRobin";
 
 const SHAPES: Readonly<Record<Strategy, (layout: Layout) => Layout>> = {
   keyed: (layout) => withDirectory(layout, layout.kind === "hash" && layout.shardKey === "grp"),
+  byId: (layout) => withDirectory(layout, layout.kind === "hash"),
   roundRobin: (layout) =>
     layout.kind === "hash"
       ? {
@@ -46,9 +47,9 @@ class DirectoryWorld extends RestoredWorld {
   }
 
   /** Puts an item under a group: `stored`, or the kind of its refusal. */
-  store(id: string, grp = groupOf(id)): Promise<string> {
+  store(id: string, grp = groupOf(id), router = this.caller()): Promise<string> {
     const item = { id, grp, deal: true, method: "put", args: [id, grp, 1, 1], isNew: true };
-    return this.outcome(routeItem(this.caller(), item), () => "stored");
+    return this.outcome(routeItem(router, item), () => "stored");
   }
 
   /** Finds an item by its id alone: `found`, `unknown`, or the kind of a refusal. */
@@ -183,6 +184,90 @@ describe.each(["keyed", "roundRobin"] as const)("writers 1: a %s directory", (st
     await world.settle();
     for (const id of kept.slice(0, 50)) expect(await world.find(id)).toBe("found");
     expect(world.entriesOf(lost) + world.entriesOf(other)).toBeGreaterThanOrEqual(kept.length);
+  });
+});
+
+describe.each(["keyed", "roundRobin"] as const)(
+  "writers 1: a %s directory whose check",
+  (strategy) => {
+    it("is forgotten by a root that goes back is planned, and taken up again by a look", async () => {
+      const world = await open(strategy, MANY_ROWS);
+      await world.settle();
+      for (const id of NEW) expect(await world.store(id)).toBe("stored");
+      const before = await world.snapshot();
+      await world.repair([], [], true);
+      world.restore(ROOT, before);
+      await world.settle();
+      expect(await world.find("p1")).toBe("moving");
+      expect((await world.planRepair()).steps).toMatchObject([{ kind: "directory" }]);
+      await world.describe();
+      expect((await world.planRepair()).steps).toStrictEqual([]);
+      await world.settle();
+      for (const id of [...NEW, "p1"]) expect(await world.find(id)).toBe("found");
+      expect(await world.flaws([], true)).toStrictEqual([]);
+    });
+
+    it("is forgotten by a root that is lost is part of its repair", async () => {
+      const world = await open(strategy, MANY_ROWS);
+      await world.settle();
+      const knowing = world.caller();
+      await world.list(knowing);
+      await world.repair([], [], true);
+      world.restore(ROOT);
+      await world.pass(60_000);
+      await world.store("p1", groupOf("p1"), knowing);
+      await world.run(() => false, 5_000);
+      const members = [...world.world.objects.keys()].filter((name) => name !== ROOT);
+      expect((await world.planRepair([], members)).steps.map(({ kind }) => kind)).toContain(
+        "directory",
+      );
+      await world.repair([], members);
+      await world.settle();
+      for (const id of ["p1", "p7", "p900"]) expect(await world.find(id)).toBe("found");
+    });
+
+    it("follows an earlier one of a clock that was ahead is ended all the same", async () => {
+      const world = await open(strategy);
+      await world.settle();
+      const holder = await world.holderOf("p1");
+      const since = world.world.options.scheduler.now + 3_600_000;
+      await world.ask({ kind: "suspectDirectory", since }, holder);
+      await world.repair([], [], true);
+      await world.settle();
+      expect(await world.find("p1")).toBe("found");
+    });
+  },
+);
+
+describe("writers 1: a check of the directory beside a shift", () => {
+  it.each(["copy", "verify", "fence"] as const)("waits for its end: in %s", async (step) => {
+    const world = await open("byId", 60);
+    await world.settle();
+    const started = await world.start("rebalance");
+    await world.run(() => world.step === step, 60_000);
+    expect((await world.planRepair([], [], true)).obstacles.join()).toContain("is running");
+    expect((await world.end(started.id)).state).toBe("completed");
+    await world.repair([], [], true);
+    await world.settle();
+    expect(await world.flaws([], true)).toStrictEqual([]);
+  });
+
+  it("that a repair amid its activation asks for reaches those that join by later waves", async () => {
+    const world = await open("byId", 60);
+    await world.settle();
+    await world.widen(5, "one");
+    const lost = "ns-shard-1";
+    const { members } = await world.layout();
+    world.restore(lost);
+    await world.list();
+    await world.repair([lost]);
+    for (let looks = 0; looks < 6 && world.isRunning; looks++) await world.settle();
+    await world.settle();
+    const now = await world.layout();
+    const kept = now.members.filter((name) => name !== lost).flatMap((name) => world.itemsOf(name));
+    expect(now.members.length).toBeGreaterThanOrEqual(members.length);
+    expect(kept.length).toBeGreaterThan(0);
+    for (const id of kept) expect(await world.find(id)).toBe("found");
   });
 });
 
