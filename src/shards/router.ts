@@ -13,7 +13,7 @@ import type { Partitioners } from "../model/layout/partitioners.ts";
 import { PeerProtocols } from "../model/wire/peer-protocols.ts";
 import { markingPeers } from "./member/running-calls.ts";
 import { chainBelow } from "./platform/call-context.ts";
-import { FanOut } from "./client/fan-out.ts";
+import { FanOut, isUnanswered } from "./client/fan-out.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
 import type { ReplyTo, RouterRequest } from "./protocol/messages.ts";
 import type { LayoutReply } from "./protocol/replies.ts";
@@ -290,8 +290,4 @@ function pauseMs(refusals: number): number {
 /** True for refusals after which a fresh layout, or a moment's wait, helps: nothing has run. */
 function isMovedOn(error: unknown): boolean {
   return error instanceof RefusedError && error.reason.retryable;
-}
-
-function isUnanswered(error: unknown): boolean {
-  return error instanceof Error && "retryable" in error && error.retryable === true;
 }

@@ -27,6 +27,8 @@ export class FanOut {
   readonly #answers = new Map<string, unknown>();
   /** Members that have not answered, or threw: they may have run it. */
   readonly #unknown = new Set<string>();
+  /** True once an answer was lost. */
+  #isLost = false;
 
   /** `mayRunTwice`: a layout that has changed begins it anew, and so does a lost answer. */
   constructor(method: string, args: readonly unknown[], mayRunTwice: boolean) {
@@ -61,16 +63,18 @@ export class FanOut {
   /** The error of the whole call: with the members that have run it, or may have. */
   explain(error: unknown): unknown {
     const ran = [...this.#answers.keys()];
-    if (ran.length === 0) return error;
+    // An error of the method itself on every member is the caller's own.
+    if (ran.length === 0 && !this.#isLost) return error;
     const unknown = [...this.#unknown].filter((member) => !ran.includes(member));
-    const maybe = unknown.length > 0 ? `, perhaps also on ${unknown.join(", ")}` : "";
+    const maybe = unknown.join(", ");
+    const where =
+      ran.length === 0
+        ? `has perhaps run on ${maybe}`
+        : `has run on ${ran.join(", ")}${maybe === "" ? "" : `, perhaps also on ${maybe}`}`;
     const message = error instanceof Error ? error.message : String(error);
-    return new Error(
-      `'${this.#call.method}' has run on ${ran.join(", ")}${maybe}, and on no other member: ${message}`,
-      {
-        cause: error,
-      },
-    );
+    return new Error(`'${this.#call.method}' ${where}, and on no other member: ${message}`, {
+      cause: error,
+    });
   }
 
   /** Takes a ticket from every member before any of them runs. */
@@ -113,6 +117,7 @@ export class FanOut {
           // A row that is refused for its key ends a call that has run so far.
           if (!(error instanceof RefusedError) || error.reason.kind === "wrongKey")
             this.#unknown.add(member);
+          this.#isLost ||= isUnanswered(error);
           throw error;
         }
       }),
@@ -131,6 +136,11 @@ export class FanOut {
     this.#answers.clear();
     this.#layout = undefined;
   }
+}
+
+/** True for an error that the runtime has made: the method may have run all the same. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && "retryable" in error && error.retryable === true;
 }
 
 /** True when a member owns the same keys by both layouts. */

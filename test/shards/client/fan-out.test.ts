@@ -153,6 +153,19 @@ describe("writers 4: a call to all members", () => {
     expect(world.ran).toEqual(["a", "c"]);
   });
 
+  it("names where it may have run when every answer is lost", async () => {
+    const lost: Answer = () => {
+      throw Object.assign(new Error("the object was reset"), { retryable: true });
+    };
+    const refused: Answer = () => refusal("invalid", "no such method");
+    await expect(connect({ a: lost, b: lost, c: lost }).router.callAll("add")).rejects.toThrow(
+      "'add' has perhaps run on a, b, c, and on no other member: the object was reset",
+    );
+    await expect(
+      connect({ a: refused, b: lost, c: refused }).router.callAll("add"),
+    ).rejects.toThrow("'add' has perhaps run on b, and on no other member: ");
+  });
+
   it("passes an error on as it is when no member has run it", async () => {
     const error = new Error("no such table");
     const { router } = connect(
