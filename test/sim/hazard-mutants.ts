@@ -353,7 +353,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "repair-proves: the first shard that would follow a layout is asked too",
     edits: [
       {
-        file: "shards/root/repair.ts",
+        file: "shards/root/repair-plan.ts",
         find: 'return shardName(root, kind === "none" ? generation : generation + 1, 0);',
         replace: 'return kind === "none" && generation < 0 ? shardName(root, 0, 0) : root;',
       },

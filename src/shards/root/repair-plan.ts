@@ -5,7 +5,7 @@
  * anything nothing is chosen.
  */
 import { hasDirectory } from "../../model/layout/directory.ts";
-import { type Layout, sameLayout } from "../../model/layout/layout.ts";
+import { type Layout, sameLayout, shardName } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import type { TestifiedMove, Testimony, Trouble } from "../protocol/replies.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
@@ -129,7 +129,7 @@ type Told = readonly (Testimony & { readonly member: string })[];
 
 /** Lists the obstacles to a proven registry. */
 function findObstacles(
-  { registry, answers }: RepairFacts,
+  { root, registry, answers }: RepairFacts,
   heard: {
     readonly newestEpoch: number;
     readonly trouble: Trouble | null;
@@ -143,7 +143,7 @@ function findObstacles(
   const isProven =
     provers.length > 0 ||
     isFirst(told, newestEpoch) ||
-    isUnknownToItsTeller(told, newestEpoch, trouble) ||
+    isUnknownToWitness(told, newestEpoch, trouble?.by ?? nextShard(root, registry.layout)) ||
     isCommittedSince(registry.epoch, newestEpoch, trouble);
   return [
     ...[...answers]
@@ -178,13 +178,22 @@ function isFirst(told: readonly Testimony[], newestEpoch: number): boolean {
 }
 
 /**
- * True when who has told the root of its loss knows of no operation any more that was cut over: it
- * had heard of an epoch by a late message, and no member has ever acted by it. The root owns
- * everything still; what it has lost since is to be accepted.
+ * True when the witness knows of no operation any more that was cut over: no member has ever acted
+ * by the epoch of which the root was told. The root owns everything still; what it has lost since
+ * is to be accepted.
+ *
+ * The witness is the member that has told the root of its loss, and heard of the epoch by a late
+ * message; where a caller has told, the first shard: it takes part whenever a namespace is first
+ * sharded.
  */
-function isUnknownToItsTeller(told: Told, newestEpoch: number, trouble: Trouble | null): boolean {
-  const teller = told.find(({ member }) => member === trouble?.by);
-  return !isSharded(newestEpoch) && teller !== undefined && teller.ended >= teller.operation;
+function isUnknownToWitness(told: Told, newestEpoch: number, witness: string): boolean {
+  const found = told.find(({ member }) => member === witness);
+  return !isSharded(newestEpoch) && found !== undefined && found.ended >= found.operation;
+}
+
+/** The first shard of the next layout whose members are all new. */
+export function nextShard(root: string, { kind, generation }: Layout): string {
+  return shardName(root, kind === "none" ? generation : generation + 1, 0);
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { canonicalJson } from "../../model/canonical.ts";
 import { diffRanges, type Move } from "../../model/layout/moves.ts";
-import { type Layout, shardName } from "../../model/layout/layout.ts";
+import type { Layout } from "../../model/layout/layout.ts";
 import { operationModeFor } from "../../model/operation-mode.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../model/repair.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
@@ -21,6 +21,7 @@ import {
   type RepairDecision,
   decideRepair,
   lostSources,
+  nextShard,
 } from "./repair-plan.ts";
 import { isDirectoryChecked, suspectDirectory } from "./directory-check.ts";
 import { describeSteps, disorderOf } from "./repair-words.ts";
@@ -323,11 +324,6 @@ async function hearAll(
       .filter((entry) => !isMadeUp(entry))
       .toSorted(([left], [right]) => (left < right ? -1 : 1)),
   );
-}
-
-/** The first shard of the next layout whose members are all new. */
-function nextShard(root: string, { kind, generation }: Layout): string {
-  return shardName(root, kind === "none" ? generation : generation + 1, 0);
 }
 
 function membersOf(...layouts: readonly (Layout | undefined)[]): string[] {

@@ -109,6 +109,23 @@ describe("decideRepair", () => {
     expect(decide({ ns: root, "ns-shard-0": amid }, accepted).obstacles).toHaveLength(1);
   });
 
+  it("takes a root at its word that was told by a caller of an epoch which the first shard never acted by", () => {
+    const facts = {
+      registry: { epoch: 0, layout: NONE },
+      newest: 1,
+      acceptLoss: [ROOT],
+    };
+    const root = says(0, NONE, { trouble: { ...LOST, epoch: 1, by: null } });
+    const ended = says(0, NONE, { operation: 1, ended: 1 });
+    const decision = decide({ ns: root, "ns-shard-0": ended, "ns-shard-1": ended }, facts);
+    expect(decision).toMatchObject({ layout: NONE, obstacles: [], losses: [{ member: ROOT }] });
+    expect(decision.epoch).toBeGreaterThan(1);
+    // Another member may never have taken part in the operation that made the epoch.
+    expect(decide({ ns: root, "ns-shard-1": ended }, facts).obstacles).toHaveLength(1);
+    const amid = says(0, NONE, { operation: 2, ended: 1 });
+    expect(decide({ ns: root, "ns-shard-0": amid }, facts).obstacles).toHaveLength(1);
+  });
+
   it("skips the numbers of operations that the journal has forgotten, and those alone", () => {
     const told = { ns: says(1, TWO), "ns-shard-0": says(1, TWO, { operation: 3, ended: 3 }) };
     expect(decide(told, { newest: 2 })).toMatchObject({ isJournalBehind: true, endedUpTo: 3 });
