@@ -13,14 +13,23 @@ import { hasKeyedDirectory } from "../../src/model/layout/directory.ts";
 import type { Layout } from "../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { toKey } from "../../src/model/layout/key.ts";
-import { isCopying } from "./operator.ts";
+import { isCopying, runningOperation } from "./operator.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
+import type { Membership } from "../../src/shards/member/membership.ts";
 import type { Peers } from "../../src/shards/protocol/peers.ts";
 import { type Entry, type History, type Op, type RanOn, keyOfView } from "./history.ts";
-import { epochOf } from "./peek.ts";
+import { epochOf, readMeta, registryOf, viewsOf } from "./peek.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
-import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
+import {
+  type ClientStep,
+  GROUPS,
+  type Intent,
+  type Moment,
+  RIVALS,
+  type Straggling,
+  groupOf,
+} from "./scenario.ts";
 import { LIST_QUERY, NOT_HERE, type Raised, type View, viewOf } from "./store.ts";
 import { DISK_IS_FULL } from "./storage.ts";
 import { Unreachable } from "./surroundings.ts";
@@ -53,6 +62,12 @@ const NESTED_ENDS = [GUARDED, "network: ", " crashed", ": retry", DISK_IS_FULL];
 
 /** A call to all members that has run on some, and can run on the others no more. */
 const HAVE_MOVED = "have moved since";
+/** To which of the members of a call to all its messages come later. */
+const STRAGGLERS_SHARE = 0.4;
+/** So late that tickets still stand; and the most that a message waits for a cutover. */
+const STRAGGLE_MS_MAX = 35;
+const BEYOND_MS_MAX = 1_500;
+const BEYOND_POLL_MS = 5;
 
 export class Client {
   readonly #world: World;
@@ -67,6 +82,8 @@ export class Client {
   #unanswered = 0;
   /** The members that answered the last call. */
   #ranOn: RanOn[] = [];
+  /** How the running call to all members straggles. */
+  #straggles: Straggling = "no";
 
   constructor(world: World, history: History, name: string, keys: readonly string[]) {
     this.#world = world;
@@ -194,11 +211,12 @@ export class Client {
    * Changes the shard key of an item of its own: in place where one member owns both keys, else as
    * a delete and a put.
    */
-  async #regroup({ id, grp, copyMs }: Intent & { kind: "regroup" }): Promise<void> {
+  async #regroup({ id, grp, copyMs, cutOffMs }: Intent & { kind: "regroup" }): Promise<void> {
     if (copyMs !== null) {
       await this.#awaitUntil(MOMENT_MS_MAX / 2, () => isCopying(this.#world));
       await this.#sleep(copyMs);
     }
+    if (cutOffMs !== undefined) this.#cutOff(id, cutOffMs);
     const before = this.#groupOf(id);
     if (before === null || before === grp || this.#fixed.has(id)) return;
     let layout: Layout;
@@ -244,11 +262,30 @@ export class Client {
     this.#groups.set(id, isKnown ? grp : null);
   }
 
-  async #exchange({ ids: [first, second], copyMs }: Intent & { kind: "exchange" }): Promise<void> {
+  /** Loses the rows that the object which serves the item sends, so long. */
+  #cutOff(id: string, forMs: number): void {
+    const { objects, options } = this.#world;
+    const holder = [...objects.values()].find(
+      (object) =>
+        readMeta<Membership>(object, "membership")?.serving !== false &&
+        viewsOf(object).some((view) => view.id === id),
+    );
+    if (holder === undefined) return;
+    const until = options.scheduler.now + forMs;
+    this.#world.cutOff = { kind: "receive", from: holder.name, to: null, until };
+    this.#world.trace(() => `what ${holder.name} sends is LOST for ${forMs} ms`);
+  }
+
+  async #exchange({
+    ids: [first, second],
+    copyMs,
+    cutOffMs,
+  }: Intent & { kind: "exchange" }): Promise<void> {
     const before = this.#groupOf(first);
     const after = this.#groupOf(second);
     if (before === null || after === null) return;
-    await this.#regroup({ kind: "regroup", id: first, grp: after, copyMs });
+    const cutOff = cutOffMs === undefined ? {} : { cutOffMs };
+    await this.#regroup({ kind: "regroup", id: first, grp: after, copyMs, ...cutOff });
     await this.#regroup({ kind: "regroup", id: second, grp: before, copyMs: null });
   }
 
@@ -432,7 +469,13 @@ export class Client {
   }
 
   /** Which rows it has changed is checked in the end: see `fan-outs.ts`. */
-  async #fanOut({ by, slowMs, fenceMs, afterMs }: Intent & { kind: "fanOut" }): Promise<void> {
+  async #fanOut({
+    by,
+    slowMs,
+    fenceMs,
+    afterMs,
+    straggles,
+  }: Intent & { kind: "fanOut" }): Promise<void> {
     const { looks, fanOuts } = this.#world;
     const { scheduler } = this.#world.options;
     await this.#awaitUntil(fenceMs, () => this.#world.looks > looks);
@@ -441,14 +484,17 @@ export class Client {
     const askedAt = scheduler.now;
     this.#unanswered = 0;
     this.#ranOn = [];
+    this.#straggles = straggles;
     try {
       const answers = (await this.#router.callAll("raiseAll", name, by, slowMs)) as Raised[][];
       fanOuts.end(name, { kind: "succeeded", answers });
       this.#world.trace(() => `${this.#name} fanOut ${name} = ${JSON.stringify(answers)}`);
-      this.#checkWait(`fanOut ${name}`, scheduler.now - askedAt - slowMs);
+      if (straggles !== "beyondCutover")
+        this.#checkWait(`fanOut ${name}`, scheduler.now - askedAt - slowMs);
     } catch (error) {
       this.#checkGuards("fanOut", error);
-      if (!hasExpectedEnd(error) || (this.#world.isCalm && String(error).endsWith(HAVE_MOVED)))
+      const mayHaveMoved = !this.#world.isCalm || straggles === "beyondCutover";
+      if (!hasExpectedEnd(error) || (!mayHaveMoved && String(error).endsWith(HAVE_MOVED)))
         this.#world.violate(`${this.#name} fanOut ${name}: ${String(error)}`);
       this.#world.trace(() => `${this.#name} fanOut ${name} fails: ${String(error)}`);
       fanOuts.end(name, {
@@ -456,7 +502,24 @@ export class Client {
         message: String(error),
         isUnknown: this.#unanswered > 0,
       });
+    } finally {
+      this.#straggles = "no";
     }
+  }
+
+  /** Lets the message of a call to all members come later to this member, or not. */
+  async #straggle(member: string): Promise<void> {
+    const { random, scheduler } = this.#world.options;
+    const label = `straggler/${this.#name}>${member}`;
+    if (this.#straggles === "no" || !random.chance(label, STRAGGLERS_SHARE)) return;
+    if (this.#straggles === "briefly") {
+      await this.#sleep(random.whole(`${label}/ms`, 1, STRAGGLE_MS_MAX));
+      return;
+    }
+    const { epoch } = registryOf(this.#world);
+    const isBeyond = (): boolean => registryOf(this.#world).epoch > epoch;
+    if (this.#world.isFaulty && runningOperation(this.#world) !== null)
+      await scheduler.until(isBeyond, BEYOND_POLL_MS, BEYOND_MS_MAX);
   }
 
   async #stray({ id, n, tag, fenceMs }: Intent & { kind: "stray" }): Promise<void> {
@@ -609,6 +672,7 @@ export class Client {
       send: async (member, envelope) => {
         const { request } = envelope;
         const { kind } = request;
+        if (kind === "call" || kind === "admit") await this.#straggle(member);
         const sentAt = this.#world.options.scheduler.steps;
         try {
           const reply = await peers.send(member, envelope);

@@ -67,8 +67,8 @@ export function editSources(edits: readonly SourceEdit[]): void {
 }
 
 /**
- * Pages of five rows, drains of four keys, impatient members: the paths of a million rows and of
- * slow roots with a dozen rows.
+ * Pages of five rows, drains of four keys, impatient members, few tries before ids that were found
+ * twice are judged: the paths of a million rows, of slow roots and of storms, with a dozen rows.
  */
 export const SCALED: readonly SourceEdit[] = [
   { file: "shards/move/outbox.ts", find: "PAGE_ROWS_MAX = …;", replace: "PAGE_ROWS_MAX = 5;" },
@@ -79,4 +79,9 @@ export const SCALED: readonly SourceEdit[] = [
   { file: "shards/host/fence-resolver.ts", find: "RESOLVE_MS = …;", replace: "RESOLVE_MS = 100;" },
   { file: "shards/member/tickets.ts", find: "TICKET_MS = …;", replace: "TICKET_MS = 100;" },
   { file: "shards/root/drain.ts", find: "SLICE_MS = …;", replace: "SLICE_MS = 60;" },
+  {
+    file: "shards/root/failures.ts",
+    find: "DUPLICATE_TRIES_MAX = …;",
+    replace: "DUPLICATE_TRIES_MAX = 1;",
+  },
 ];

@@ -56,9 +56,24 @@ export interface FullDiskStep {
   readonly liftedAfterMs: number | null;
 }
 
+/**
+ * Stories of setbacks: which object goes back, and from where to where.
+ *
+ * | story         | goes back                                                                   |
+ * |---------------|-----------------------------------------------------------------------------|
+ * | `any`         | any object, from any moment to any other                                    |
+ * | `shifted`     | a member to before an operation that has given it another part, and ended   |
+ * | `source`      | a source of a running operation, by a few pages                             |
+ * | `halfCutOver` | the root to before a cutover of which some members have heard, and one not  |
+ * | `unheard`     | the root to before a cutover of which a caller alone has heard              |
+ * | `withSource`  | the root to before a running operation, of which a source loses its storage |
+ */
+export type SetbackStory = "any" | "shifted" | "source" | "halfCutOver" | "unheard" | "withSource";
+
 /** An object goes back to an earlier moment, or loses everything. */
 export interface RestoreStep {
   readonly index: number;
+  readonly story: SetbackStory;
   /**
    * `quiet`: the root, only while it owns no rows and takes part in nothing, so that nothing may be
    * lost.
@@ -243,6 +258,7 @@ export function chooseFullDisks(random: Random): FullDiskStep[] {
 export function chooseQuietRestores(random: Random): RestoreStep[] {
   return Array.from({ length: random.whole("restore/count", 1, 2) }, (_, index) => ({
     index,
+    story: "any",
     which: "quiet",
     isLost: false,
     takenAfterMs: random.whole(`restore/${index}/takenMs`, 1, 1_500),
@@ -251,6 +267,18 @@ export function chooseQuietRestores(random: Random): RestoreStep[] {
     step: null,
   }));
 }
+
+const ANY_STORY: readonly SetbackStory[] = ["any", "any", "any", "any"];
+const RESTORE_STORIES: readonly SetbackStory[] = [
+  "shifted",
+  "shifted",
+  "source",
+  "halfCutOver",
+  "unheard",
+];
+const LOSS_STORIES: readonly SetbackStory[] = ["withSource", "withSource"];
+/** Stories of members that stay. */
+export const SHIFT_STORIES: readonly SetbackStory[] = ["shifted", "halfCutOver", "withSource"];
 
 /** Any object goes back at any time; in some runs objects that are `lost` keep nothing. */
 export function chooseRestores(
@@ -272,6 +300,11 @@ export function chooseRestores(
     const step = random.pick(`${label}/step`, STEPS);
     return {
       index,
+      story: random.pick(`${label}/story`, [
+        ...ANY_STORY,
+        ...(hasRestores ? RESTORE_STORIES : []),
+        ...(hasLostStorage ? LOSS_STORIES : []),
+      ]),
       which,
       isLost,
       takenAfterMs: random.whole(`${label}/takenMs`, 1, 1_500),

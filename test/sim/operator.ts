@@ -22,6 +22,7 @@ import { freshRangeLayout } from "../../src/model/strategies/range.ts";
 import type { MemberRequest, ReplyTo } from "../../src/shards/protocol/messages.ts";
 import type { LayoutReply } from "../../src/shards/protocol/replies.ts";
 import { textOf } from "../../src/shards/storage/storage.ts";
+import { SHIFT_STORIES } from "./hazards.ts";
 import type { Random } from "./random.ts";
 import { LONG_PAUSE_MS, type OperatorStep, type PauseStep, type Scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
@@ -292,9 +293,16 @@ const FOR_REGROUPS: Leaning = {
   keys: ["grp"],
 };
 
-function leaningOf({ hasTwins, hasRivals, hasRegroups, hasPauses, hasFanOuts }: Scenario): Leaning {
+function leaningOf({
+  hasTwins,
+  hasRivals,
+  hasRegroups,
+  hasPauses,
+  hasFanOuts,
+  restores,
+}: Scenario): Leaning {
   if (hasTwins) return FOR_TWINS;
-  if (hasRivals) return FOR_SHIFTS;
+  if (hasRivals || restores.some(({ story }) => SHIFT_STORIES.includes(story))) return FOR_SHIFTS;
   return hasRegroups ? FOR_REGROUPS : hasPauses || hasFanOuts ? FOR_SHIFTS : EVEN;
 }
 

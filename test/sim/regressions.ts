@@ -16,21 +16,10 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "a note was sent before the item that it references: the target could not commit",
   },
   {
-    seed: 13,
-    mutant: "source-sends-anew",
-    reason:
-      "a source that was restored while rows were copied made writes live again that it had lost",
-  },
-  {
     seed: 36,
     mutant: "dealt-owner-kept-for-the-gone",
     reason:
       "a row removed under one key and put under another was taken for two rows, by the directory too",
-  },
-  {
-    seed: 36,
-    mutant: "duplicates-count-at-once",
-    reason: "a row that changed its shard key was taken for two rows at once",
   },
   {
     seed: 42,
@@ -55,6 +44,12 @@ export const REGRESSIONS: readonly Regression[] = [
       "rows went from a source that had not run a migration to a target that had, and were never stamped",
   },
   {
+    seed: 122,
+    mutant: "tries-prove-duplicates",
+    reason:
+      "a row that changed its key again and again through a storm of faults used up every try, and was taken for two",
+  },
+  {
     seed: 136,
     mutant: "rows-after-promotion",
     reason: "a page came again while its target made rows live, and was taken",
@@ -70,6 +65,11 @@ export const REGRESSIONS: readonly Regression[] = [
     mutant: "end-is-told-once",
     reason:
       "a target that went back to before the end of its operation waited for that for ever, and its callers with it",
+  },
+  {
+    seed: 205,
+    mutant: "duplicates-count-at-once",
+    reason: "a row that changed its shard key was taken for two rows at once",
   },
   {
     seed: 225,
@@ -89,14 +89,38 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "the root asked a former member without storage every half minute to empty itself",
   },
   {
+    seed: 342,
+    mutant: "source-sends-anew",
+    reason:
+      "a source that was restored while rows were copied sent page after page with numbers that its targets had seen",
+  },
+  {
     seed: 343,
     mutant: "targets-not-fenced",
     reason: "a rival was put on a target between the look at its rows and their promotion",
   },
   {
+    seed: 377,
+    mutant: "adopts-any-epoch",
+    reason:
+      "a member that went back to before a shift went on at the newest epoch, without the rows that had come to it",
+  },
+  {
+    seed: 486,
+    mutant: "repair-gives-epochs-again",
+    reason:
+      "a caller that had heard of a lost epoch took the layout of the repair for an older one",
+  },
+  {
     seed: 538,
     mutant: "left-rows-in-the-way",
     reason: "rows of a root that went back to before a cutover kept it from taking any again",
+  },
+  {
+    seed: 543,
+    mutant: "cutover-taken-back",
+    reason:
+      "a repair ended a cutover that a target had not heard of as if it had not been, and the rows for it were lost",
   },
   {
     seed: 1_099,
@@ -121,12 +145,6 @@ export const REGRESSIONS: readonly Regression[] = [
     mutant: "pages-wait-behind-rivals",
     reason:
       "two sources each had the other's rival in a later page of their logs, and the operation ended as if there were two rows",
-  },
-  {
-    seed: 45_484,
-    mutant: "tries-prove-duplicates",
-    reason:
-      "a row that changed its key again and again through a storm of faults used up every try, and was taken for two",
   },
   {
     seed: 300_510,

@@ -43,6 +43,8 @@ export async function repairAgain(world: World, isOver: () => boolean): Promise<
     if (!world.isFaulty) {
       await tell(world);
       await callAll(world);
+      for (const caller of world.setbacks.callers)
+        await caller.callAll("list").catch(() => undefined);
     }
     const live = await ask<LiveNamespace>(world, { kind: "describe", object: "O" });
     if (!live?.disorder) continue;
@@ -76,6 +78,12 @@ export async function checkRepaired(
     world.violate(`it is still out of step: ${live?.disorder?.message ?? "no answer"}`);
   if (world.setbacks.all.length > 0) await repairAll(world);
   await look();
+  for (const caller of world.setbacks.callers)
+    await caller
+      .callAll("list")
+      .catch((error: unknown) =>
+        world.violate(`a caller of a lost epoch is served no more: ${String(error)}`),
+      );
   await runOneMore(world, scenario);
   await look();
 }

@@ -125,7 +125,8 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   world.trace(() => "faults stop");
   const calmAt = scheduler.now;
   // Every object that has something to tell the root has done so by then.
-  const isTold = (): boolean => !goesBack || scheduler.now >= calmAt + TELL_MS;
+  const isTold = (): boolean =>
+    !goesBack || scheduler.now >= Math.max(calmAt, world.setbacks.lastAt) + TELL_MS;
   const isSettled = (): boolean =>
     open === last &&
     isTold() &&

@@ -12,6 +12,7 @@ import {
   chooseDeploys,
   chooseFullDisks,
   type RestoreStep,
+  SHIFT_STORIES,
   chooseQuietRestores,
   chooseRestores,
 } from "./hazards.ts";
@@ -47,6 +48,12 @@ export const NO_FAULTS: FaultRates = {
  */
 export type Moment = "any" | "fence" | "promotion";
 
+/**
+ * `briefly`: soon enough for the tickets of the others to stand. `beyondCutover`: once the next
+ * wave has cut over, or after a while.
+ */
+export type Straggling = "no" | "briefly" | "beyondCutover";
+
 /** An action of a client. `grp` is the group that the item has by then. */
 export type Intent =
   | {
@@ -60,18 +67,23 @@ export type Intent =
   | { readonly kind: "remove"; readonly id: string }
   | { readonly kind: "increment"; readonly id: string; readonly by: number }
   | { readonly kind: "note"; readonly id: string; readonly seq: number; readonly body: string }
-  /** `copyMs` waits until rows have been copied for so long; null does not wait. */
+  /**
+   * `copyMs` waits until rows have been copied for so long; null does not wait. From then on, for
+   * `cutOffMs`, the object that has the item sends no rows that arrive.
+   */
   | {
       readonly kind: "regroup";
       readonly id: string;
       readonly grp: string;
       readonly copyMs: number | null;
+      readonly cutOffMs?: number;
     }
   /** Two items change places: each takes the other's group. */
   | {
       readonly kind: "exchange";
       readonly ids: readonly [string, string];
       readonly copyMs: number | null;
+      readonly cutOffMs?: number;
     }
   /**
    * The same id under another group: another item, as long as one member never owns both groups.
@@ -150,7 +162,8 @@ export type Intent =
     }
   /**
    * Adds to every item, by one call to all members. `fenceMs` waits so long for a root that asks
-   * what runs, and then `afterMs` more.
+   * what runs, and then `afterMs` more. `straggles`: what is sent to some members comes later than
+   * to others.
    */
   | {
       readonly kind: "fanOut";
@@ -158,6 +171,7 @@ export type Intent =
       readonly slowMs: number;
       readonly fenceMs: number;
       readonly afterMs: number;
+      readonly straggles: Straggling;
     }
   /** A read of every member. */
   | { readonly kind: "list"; readonly by: "call" | "query" };
@@ -315,6 +329,8 @@ const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
 const DIRECT_WRITERS_SHARE = 0.2;
 const FAN_OUTS_SHARE = 0.2;
+/** Of those: only where no fault strikes every call to all members must succeed. */
+const CALM_FAN_OUTS_SHARE = 0.3;
 /**
  * Of those in which nothing else gives operations reason to end otherwise: the root goes back while
  * it owns nothing.
@@ -349,6 +365,8 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const nestedShare = has("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
   const fanOutShare = has("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
+  const faults = chooseFaults(random, fanOutShare > 0);
+  const isCalm = Object.values(faults).every((rate) => rate === 0);
   const hasDeploys = has("deploys", DEPLOYS_SHARE);
   const hasFullDisks = has("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
@@ -364,11 +382,11 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         intent:
           chooseTwin(random, client, twinShare) ??
           chooseRival(random, client, rivalShare) ??
-          chooseRegroup(random, client, regroupShare, ids) ??
+          chooseRegroup(random, client, regroupShare, ids, isCalm) ??
           chooseRelay(random, client, nestedShare, shared) ??
           choosePin(random, client, sweepShare) ??
           chooseSweep(random, client, sweepShare, shared) ??
-          chooseFanOut(random, client, fanOutShare) ??
+          chooseFanOut(random, client, fanOutShare, isCalm) ??
           plainOf(
             chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
             hasSetbacks,
@@ -379,13 +397,14 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const hasPauses = has("holdsUp", 0.25);
   const isDisturbed = [hasPauses, hasDeploys, hasFullDisks].some(Boolean);
   const isQuiet = !isDisturbed && has("restores", QUIET_RESTORES_SHARE);
+  const restores = drawRestores(random, { goesBack, hasLostStorage, isQuiet }, cuts.restores ?? []);
+  const operationsMin = chooseOperationsMin(regroupShare + fanOutShare, restores);
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
-    // Regroups and calls to all members are to disturb a second move: see `FOR_REGROUPS`.
     Array.from(
       {
-        length: Math.max(random.whole("operations", 1, 4), regroupShare + fanOutShare > 0 ? 3 : 0),
+        length: Math.max(random.whole("operations", 1, 4), operationsMin),
       },
       (): OperatorStep => ({
         index: operation++,
@@ -419,7 +438,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasRestores: goesBack || isQuiet,
     hasLostStorage,
     hasSetbacks,
-    restores: drawRestores(random, { goesBack, hasLostStorage, isQuiet }, cuts.restores ?? []),
+    restores,
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
     deploys: cutDeploys(
       hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS,
@@ -428,7 +447,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     fullDisks: hasFullDisks
       ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index))
       : [],
-    faults: cutFaults(chooseFaults(random), cuts.faults),
+    faults: cutFaults(faults, cuts.faults),
     hasUniqueIndex,
     // The foreign key's cascades reveal what direct writers break.
     hasForeignKey: random.chance("foreignKey", 0.4) || sweepShare > 0,
@@ -448,6 +467,12 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       steps.filter((step) => !cuts.operations.includes(step.index)),
     ),
   };
+}
+
+/** Regroups, calls to all members and some setbacks are to disturb a second move. */
+function chooseOperationsMin(share: number, restores: readonly RestoreStep[]): number {
+  const isShifted = restores.some(({ story }) => SHIFT_STORIES.includes(story));
+  return share > 0 || isShifted ? 3 : 0;
 }
 
 function drawRestores(
@@ -485,7 +510,8 @@ function choosePause(random: Random): PauseStep {
   };
 }
 
-function chooseFaults(random: Random): FaultRates {
+function chooseFaults(random: Random, hasFanOuts: boolean): FaultRates {
+  if (hasFanOuts && random.chance("calmFanOuts", CALM_FAN_OUTS_SHARE)) return NO_FAULTS;
   // Some runs are calm, some have one kind of fault, most have them all: rare interleavings need
   // quiet around them.
   const mood = random.next("mood");
@@ -586,20 +612,24 @@ function chooseRegroup(
   client: number,
   share: number,
   own: readonly string[],
+  isCalm: boolean,
 ): Intent | null {
   const label = `regroup/${client}`;
   if (!random.chance(label, share)) return null;
   const copyMs = random.chance(`${label}/atCopy`, 0.6)
     ? random.whole(`${label}/copyMs`, 1, 120)
     : null;
+  const isCutOff = !isCalm && copyMs !== null && random.chance(`${label}/isCutOff`, 0.5);
+  const cutOff = isCutOff ? { cutOffMs: random.whole(`${label}/cutOffMs`, 50, 2_000) } : {};
   const [first, second] = own;
   if (first !== undefined && second !== undefined && random.chance(`${label}/exchange`, 0.4))
-    return { kind: "exchange", ids: [first, second], copyMs };
+    return { kind: "exchange", ids: [first, second], copyMs, ...cutOff };
   return {
     kind: "regroup",
     id: random.pick(`${label}/id`, own),
     grp: random.pick(`${label}/grp`, GROUPS),
     copyMs,
+    ...cutOff,
   };
 }
 
@@ -639,7 +669,12 @@ function choosePin(random: Random, client: number, share: number): Intent | null
  * Slow ones, and some that begin just before a fence: what they meet must be the rows of one
  * layout.
  */
-function chooseFanOut(random: Random, client: number, share: number): Intent | null {
+function chooseFanOut(
+  random: Random,
+  client: number,
+  share: number,
+  isCalm: boolean,
+): Intent | null {
   const label = `fanOut/${client}`;
   if (!random.chance(label, share)) return null;
   const atFence = random.chance(`${label}/atFence`, 0.6);
@@ -649,6 +684,11 @@ function chooseFanOut(random: Random, client: number, share: number): Intent | n
     slowMs: random.chance(`${label}/slow`, 0.25) ? random.whole(`${label}/slowMs`, 5, 400) : 0,
     fenceMs: atFence ? FENCE_WAIT_MS : 0,
     afterMs: atFence ? random.whole(`${label}/afterMs`, 0, 30) : 0,
+    straggles: random.pick(`${label}/straggles`, [
+      "no",
+      "briefly",
+      isCalm ? "briefly" : "beyondCutover",
+    ] as const),
   };
 }
 

@@ -16,6 +16,7 @@ import type { Layout } from "../../src/model/layout/layout.ts";
 import { toKey } from "../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { ownsSamePart } from "../../src/model/layout/own-part.ts";
+import type { Router } from "../../src/shards/router.ts";
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Moving } from "../../src/shards/move/moving.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
@@ -80,6 +81,10 @@ export class Setbacks {
   readonly all: Setback[] = [];
   /** Members whose losses a repair has named, and somebody has accepted. */
   readonly accepted = new Set<string>();
+  /** Callers that have heard of an epoch which the root has lost. */
+  readonly callers: Router[] = [];
+  /** When the last of them was struck, by the virtual clock. */
+  lastAt = 0;
   readonly #world: StruckWorld;
   /** Copies of lost items, durable at targets that have not gone back themselves. */
   readonly #copies: Copy[] = [];
@@ -91,6 +96,7 @@ export class Setbacks {
   /** Takes the object back; with null it loses everything. */
   strike(object: SimObject, snapshot: Snapshot | null): void {
     const { options } = this.#world;
+    this.lastAt = options.scheduler.now;
     object.crash("it will be taken back");
     const truth = truthOf(this.#world);
     const had = byKey(viewsOf(object));

@@ -13,6 +13,7 @@
  * not the engine's.
  */
 import type { Envelope } from "../../src/model/wire/protocol.ts";
+import type { MessageKind } from "../../src/shards/protocol/messages.ts";
 import type { Peers } from "../../src/shards/protocol/peers.ts";
 import { peersOf } from "../support/peers-of.ts";
 import { Deployment } from "./deployment.ts";
@@ -21,6 +22,16 @@ import { Setbacks } from "./setbacks.ts";
 import { SimObject, describeRequest } from "./object.ts";
 import { type Answer, type Surroundings, Unreachable, type WorldOptions } from "./surroundings.ts";
 import type { StoreVersion } from "./versions.ts";
+
+/** Messages of one kind that the network loses for a while. */
+interface CutOff {
+  readonly kind: MessageKind;
+  /** Null for any object. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** By the virtual clock. */
+  readonly until: number;
+}
 
 /** Calls of the user's methods: never doubled. */
 const NOT_DOUBLED = new Set(["call"]);
@@ -46,6 +57,8 @@ export class World implements Surroundings {
   readonly cancels = new Set<number>();
   isFaulty = true;
   promoting: { readonly name: string; readonly times: number } = { name: "", times: 0 };
+  /** Messages that do not arrive, until this is taken away. */
+  cutOff: CutOff | null = null;
   /** How often a root has asked what runs: the moment before a fence. */
   looks = 0;
   /** The last page of rows that was sent to each object. */
@@ -109,7 +122,9 @@ export class World implements Surroundings {
     const { faults } = this.options;
     const body = structuredClone(envelope);
     const target = this.object(to);
-    if (this.strikes("lost", label, faults.lostRequest)) {
+    const isCutOff = this.isFaulty && this.#isCutOff(from, to, kind);
+    if (isCutOff) this.strike("lost");
+    if (isCutOff || this.strikes("lost", label, faults.lostRequest)) {
       this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} LOST`);
       this.later(label, () => answer.reject(new Unreachable(`network: request to ${to} was lost`)));
       return;
@@ -159,6 +174,12 @@ export class World implements Surroundings {
     this.options.scheduler.at(delayMs, () =>
       this.object(to).deliver(page.from, structuredClone(page.body), IGNORE),
     );
+  }
+
+  #isCutOff(from: string, to: string, kind: string): boolean {
+    const { cutOff } = this;
+    if (cutOff === null || this.options.scheduler.now >= cutOff.until) return false;
+    return cutOff.kind === kind && (cutOff.from ?? from) === from && (cutOff.to ?? to) === to;
   }
 
   /** Schedules after the network's delay. */
