@@ -81,7 +81,10 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   );
   const newestEpoch = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
   const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
-  const isRegistryLost = registry.epoch < newestEpoch || trouble?.kind === "registryLost";
+  const isRegistryLost =
+    registry.epoch < newestEpoch ||
+    trouble?.kind === "registryLost" ||
+    told.some(({ moving }) => moving !== null && moving.operation > newest);
   const provers = told.filter(({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch));
   const layout =
     registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);

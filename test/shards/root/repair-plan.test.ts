@@ -126,6 +126,24 @@ describe("decideRepair", () => {
     expect(decide({ ns: root, "ns-shard-0": amid }, facts).obstacles).toHaveLength(1);
   });
 
+  it("finds a registry lost whose journal has forgotten what a member still takes part in", () => {
+    const moving = { operation: 3, mode: "shift", from: TWO, to: THREE, promoted: null } as const;
+    const target = says(1, TWO, { operation: 3, ended: 2, moving });
+    const told = { ns: says(1, TWO), "ns-shard-0": target, "ns-shard-1": "knowsNothing" } as const;
+    // The copies at the target are all that is left of the source: they are not dropped.
+    expect(decide(told, { newest: 2, acceptLoss: ["ns-shard-1"] })).toMatchObject({
+      isRegistryLost: true,
+      operations: [],
+      obstacles: [],
+      mends: [
+        { member: "ns", layout: TWO },
+        { member: "ns-shard-0", layout: TWO, lost: ["ns-shard-1"] },
+        { member: "ns-shard-1", layout: TWO },
+      ],
+    });
+    expect(decide(told, { newest: 3 })).toMatchObject({ isRegistryLost: false });
+  });
+
   it("skips the numbers of operations that the journal has forgotten, and those alone", () => {
     const told = { ns: says(1, TWO), "ns-shard-0": says(1, TWO, { operation: 3, ended: 3 }) };
     expect(decide(told, { newest: 2 })).toMatchObject({ isJournalBehind: true, endedUpTo: 3 });
