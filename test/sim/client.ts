@@ -387,7 +387,9 @@ export class Client {
           { table: "items", ids: [id] },
         ]);
       });
-      for (const entry of entries) this.#history.end(entry, undefined);
+      // Which object has run a nested put is not known: one that went back may have.
+      if (this.#world.setbacks.all.length === 0)
+        for (const entry of entries) this.#history.end(entry, undefined);
     } catch (error) {
       if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} putMany: ${String(error)}`);
     }

@@ -11,13 +11,15 @@
  * afterwards; each one that a successful call has not met an increment that found nothing. The
  * linearizability check does the rest.
  */
-import { type History, keyOfView } from "./history.ts";
+import { type History, type RanOn, keyOfView } from "./history.ts";
 import type { Raised } from "./store.ts";
 
 /** The part of a call that one member has run, once that is durable. */
 interface Run {
   readonly member: string;
   readonly at: number;
+  /** The epoch that the member acted by. */
+  readonly epoch: number;
   readonly rows: readonly Raised[];
 }
 
@@ -63,9 +65,9 @@ export class FanOuts {
   }
 
   /** A member has run the call, and that is durable. */
-  ran(name: string, member: string, rows: readonly Raised[]): void {
+  ran(name: string, { member, epoch }: RanOn, rows: readonly Raised[]): void {
     const before = this.#runs.get(name) ?? [];
-    this.#runs.set(name, [...before, { member, at: this.#clock(), rows }]);
+    this.#runs.set(name, [...before, { member, epoch, at: this.#clock(), rows }]);
   }
 
   end(name: string, end: FanOutEnd): void {
@@ -78,11 +80,13 @@ export class FanOuts {
     return this.#calls.flatMap((call) => {
       const runs = this.#runs.get(call.name) ?? [];
       const rows = changedRows(call, runs);
-      for (const { row, until } of rows) record(history, call, keyOfView(row), until, row.n);
+      for (const { row, until } of rows)
+        record(history, call, keyOfView(row), { until, n: row.n, ranOn: ranOnOf(runs, row) });
       const met = new Set(rows.map(({ row }) => keyOfView(row)));
       if (call.end?.kind === "succeeded")
         for (const key of keys)
-          if (!met.has(key)) record(history, call, key, call.returnedAt, null);
+          if (!met.has(key))
+            record(history, call, key, { until: call.returnedAt, n: null, ranOn: runs });
       return [...checkRuns(call, runs), ...checkTwice(call, rows, history)].map(
         (flaw) => `call ${call.name} to all ${flaw}`,
       );
@@ -105,14 +109,27 @@ function changedRows({ end, returnedAt }: FanOutCall, runs: readonly Run[]): Cha
   return runs.flatMap(({ rows, at }) => rows.map((row) => ({ row, until: at })));
 }
 
+/** What a call has made of a row: its value then, null where it has met none. */
+interface Met {
+  readonly until: number;
+  readonly n: number | null;
+  readonly ranOn: readonly RanOn[];
+}
+
 function record(
   history: History,
   { client, by, invokedAt }: FanOutCall,
   key: string,
-  until: number,
-  n: number | null,
+  { until, n, ranOn }: Met,
 ): void {
-  history.saw(client, key, { kind: "increment", by }, invokedAt, until, n);
+  history.saw(client, key, { kind: "increment", by }, invokedAt, until, n, ranOn);
+}
+
+/** The runs that have changed the row so. */
+function ranOnOf(runs: readonly Run[], { id, grp, n }: Raised): Run[] {
+  return runs.filter(({ rows }) =>
+    rows.some((row) => row.id === id && row.grp === grp && row.n === n),
+  );
 }
 
 function checkRuns({ end }: FanOutCall, runs: readonly Run[]): string[] {

@@ -82,6 +82,7 @@ export class History {
     invokedAt: number,
     returnedAt: number,
     result: unknown,
+    ranOn: readonly RanOn[] = [],
   ): void {
     this.entries.push({
       key,
@@ -90,7 +91,7 @@ export class History {
       invokedAt,
       returnedAt: Math.max(returnedAt, invokedAt + 1),
       result,
-      ranOn: [],
+      ranOn,
     });
   }
 

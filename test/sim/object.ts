@@ -312,8 +312,10 @@ export class SimObject {
       storage: this.storage,
       runtime,
       // Its answer may never leave.
-      ran: (call, rows) =>
-        this.#committed.push(() => this.#world.fanOuts.ran(call, this.name, rows)),
+      ran: (call, rows) => {
+        const ranOn = { member: this.name, epoch: running.host.member.membership.epoch };
+        this.#committed.push(() => this.#world.fanOuts.ran(call, ranOn, rows));
+      },
       router: (isOwn) =>
         isOwn && running.host.platform.peers !== null
           ? createMemberRouter(running.host, running.host.platform.peers)

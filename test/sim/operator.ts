@@ -147,6 +147,8 @@ async function holdUp(
  * Checks an operation that has been paused for a while: nothing has changed hands since the answer.
  */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
+  // A root that goes back may have forgotten the pause, and a repair ends the operation.
+  if (world.setbacks.all.length > 0) return;
   // A deploy or a full disk that breaks an operation ends it whenever it is met.
   if (
     hasFailed(world, id) &&

@@ -336,9 +336,13 @@ const CALM_FAN_OUTS_SHARE = 0.3;
  * it owns nothing.
  */
 const QUIET_RESTORES_SHARE = 0.2;
-/** Objects of any kind go back, or lose everything: nothing else disturbs these runs. */
+/**
+ * Objects of any kind go back, or lose everything. What else these runs have, such as calls within
+ * calls, they have more rarely.
+ */
 const RESTORES_SHARE = 0.07;
 const LOST_STORAGE_SHARE = 0.07;
+const BESIDE_SETBACKS_SHARE = 0.15;
 
 export function groupOf(id: string): string {
   return (
@@ -351,10 +355,14 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const random = new Random(seed);
   const goesBack = random.chance("setbacks", RESTORES_SHARE);
   const hasLostStorage = random.chance("lostStorage", LOST_STORAGE_SHARE);
-  // Each lost row must be known: nothing else may disturb the run.
+  // Each lost row must be known: little else may disturb the run.
   const hasSetbacks = [goesBack, hasLostStorage].some(Boolean);
   const has = (label: string, share: number): boolean =>
     random.chance(label, share) && !hasSetbacks;
+  const hasAlso = (label: string, share: number): boolean =>
+    hasSetbacks
+      ? random.chance(`setbacks/${label}`, BESIDE_SETBACKS_SHARE)
+      : random.chance(label, share);
   const clientCount = random.whole("clients", 2, 4);
   // Rare meetings of two rows under one id need many of them.
   const twinShare = has("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
@@ -362,9 +370,11 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const hasUniqueIndex = random.chance("unique", 0.4);
   const rivalShare = hasUniqueIndex && twinShare === 0 && has("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
-  const nestedShare = has("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
+  const nestedShare = hasAlso("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
-  const fanOutShare = has("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
+  const fanOutShare = hasAlso("fanOuts", FAN_OUTS_SHARE)
+    ? random.pick("fanOutShare", [0.2, 0.5])
+    : 0;
   const faults = chooseFaults(random, fanOutShare > 0);
   const isCalm = Object.values(faults).every((rate) => rate === 0);
   const hasDeploys = has("deploys", DEPLOYS_SHARE);
@@ -394,7 +404,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       }),
     ),
   );
-  const hasPauses = has("holdsUp", 0.25);
+  const hasPauses = hasAlso("holdsUp", 0.25);
   const isDisturbed = [hasPauses, hasDeploys, hasFullDisks].some(Boolean);
   const isQuiet = !isDisturbed && has("restores", QUIET_RESTORES_SHARE);
   const restores = drawRestores(random, { goesBack, hasLostStorage, isQuiet }, cuts.restores ?? []);
