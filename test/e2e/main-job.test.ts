@@ -15,7 +15,7 @@ import type { LiveNamespace } from "../../src/model/live.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { temporaryProject } from "../cli/support/project.ts";
-import { type CliRun, spawnCli } from "../cli/support/run-cli.ts";
+import { type CliRun, runHere, spawnCli } from "../cli/support/run-cli.ts";
 import { type DevRuntime, startDevRuntime } from "../support/server.ts";
 
 const THINGS = 2_000;
@@ -64,7 +64,7 @@ afterAll(async () => {
 });
 
 function shardctl(...argv: string[]): Promise<CliRun> {
-  return spawnCli(argv, { cwd: project.path }).ended;
+  return runHere(argv, { cwd: project.path });
 }
 
 async function planNow(): Promise<Plan> {

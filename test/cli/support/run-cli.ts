@@ -74,6 +74,22 @@ const HANDED_ON = Object.fromEntries(
   }),
 );
 
+/**
+ * Runs the CLI in this process as a child would run: by the real clock, with real waits. Starting a
+ * process for each command of a long story takes as long as all that the commands do.
+ */
+export function runHere(
+  argv: readonly string[],
+  options: Pick<RunOptions, "cwd" | "env">,
+): Promise<CliRun> {
+  const { now, random, sleep: wait } = nodeHost();
+  return runInProcess(argv, {
+    cwd: options.cwd,
+    env: { ...HANDED_ON, ...options.env },
+    host: { now, random, sleep: wait },
+  });
+}
+
 /** Starts the CLI as a child under this very Node. */
 export function spawnCli(
   argv: readonly string[],

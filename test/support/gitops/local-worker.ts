@@ -1,15 +1,14 @@
 /**
  * A Worker of the tests on the real local runtime: `wrangler dev` on 127.0.0.1 and a directory of
- * its own, both gone at the end. It is bundled once before: edits of the sources while a test runs
- * do not restart it.
+ * its own, both gone at the end. It is bundled once before, by wrangler's own bundler: edits of the
+ * sources while a test runs do not restart it.
  */
-import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 
 import { findPort } from "../../../src/cli/dev/find-port.ts";
 import { findWrangler, readLogTail, startWrangler } from "../../../src/cli/dev/run-wrangler.ts";
@@ -58,11 +57,8 @@ export async function startLocalWorker({
     migrations: [{ tag: "v1", new_sqlite_classes: [...new Set(Object.values(objects))] }],
     vars: variables,
   });
-  const bundled = await bundle(
-    program,
-    folder,
-    configOf(fileURLToPath(new URL(`../${main}`, import.meta.url).href)),
-  );
+  const source = fileURLToPath(new URL(`../${main}`, import.meta.url).href);
+  const bundled = await bundle(program, folder, source);
   const config = join(folder, "wrangler.json");
   await writeFile(config, JSON.stringify({ ...configOf(bundled), no_bundle: true }));
   const wrangler = startWrangler(program, {
@@ -90,29 +86,27 @@ export async function startLocalWorker({
   throw new Error(`The local Worker did not start:\n${log}`);
 }
 
-/** @throws Error with wrangler's output when the Worker does not build. */
-async function bundle(
-  program: string,
-  folder: string,
-  config: { readonly main: string },
-): Promise<string> {
-  const path = join(folder, "bundle.json");
-  const out = join(folder, "bundle");
-  await writeFile(path, JSON.stringify(config));
-  await promisify(execFile)(
-    process.execPath,
-    ["--no-warnings", program, "deploy", "--dry-run", `--outdir=${out}`, `--config=${path}`],
-    {
-      cwd: folder,
-      env: {
-        ...process.env,
-        CI: "1",
-        WRANGLER_SEND_METRICS: "false",
-        WRANGLER_LOG_PATH: join(folder, "logs"),
-      },
-    },
-  );
-  return join(out, basename(config.main).replace(/\.ts$/, ".js"));
+/** The part of esbuild that is used here: it comes with wrangler. */
+interface Bundler {
+  build(options: Readonly<Record<string, unknown>>): Promise<unknown>;
+}
+
+/** Gives the bundle's path. @throws Error with what is wrong when the Worker does not build. */
+async function bundle(program: string, folder: string, source: string): Promise<string> {
+  const bundler = createRequire(program)("esbuild") as Bundler;
+  // Of its own folder: what lies beside the bundle belongs to the Worker.
+  const path = join(folder, "bundle", "worker.js");
+  await bundler.build({
+    entryPoints: [source],
+    outfile: path,
+    bundle: true,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["cloudflare:*"],
+    logLevel: "silent",
+  });
+  return path;
 }
 
 async function answers(endpoint: string): Promise<boolean> {

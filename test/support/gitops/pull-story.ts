@@ -1,14 +1,14 @@
 /**
  * A repository with manifests, the Worker that its workflows talk to, and the workflows' steps as
  * commands: what tests and demos of whole flows are made of. GitHub is the strict fake, the Worker
- * runs on the real local runtime, the command line is a child process.
+ * runs on the real local runtime.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-import { type CliChild, type CliRun, spawnCli } from "../../cli/support/run-cli.ts";
+import { type CliRun, runHere, spawnCli } from "../../cli/support/run-cli.ts";
 import {
   type ActionsEvent,
   type ActionsOptions,
@@ -178,7 +178,11 @@ export class PullStory implements AsyncDisposable {
 
   /** The step of `apply.yml` on a runner that is lost as soon as the step has said a text. */
   async applyAndLoseRunner(text: string): Promise<void> {
-    const { child } = await this.#startStep("apply", { kind: "push", repo: this.repo }, APPLY);
+    const { workspace, actions } = await this.#prepareStep(
+      { kind: "push", repo: this.repo },
+      APPLY,
+    );
+    const child = spawnCli(["apply", "--github"], { cwd: workspace, env: actions.env });
     await child.waitFor(text);
     child.process.kill("SIGKILL");
     await child.ended;
@@ -190,8 +194,8 @@ export class PullStory implements AsyncDisposable {
     event: ActionsEvent,
     options: Partial<ActionsOptions>,
   ): Promise<StepRun> {
-    const { child, actions } = await this.#startStep(command, event, options);
-    const run = await child.ended;
+    const { workspace, actions } = await this.#prepareStep(event, options);
+    const run = await runHere([command, "--github"], { cwd: workspace, env: actions.env });
     return {
       ...run,
       outputs: await actions.readOutputs(),
@@ -200,11 +204,10 @@ export class PullStory implements AsyncDisposable {
     };
   }
 
-  async #startStep(
-    command: "plan" | "apply",
+  async #prepareStep(
     event: ActionsEvent,
     options: Partial<ActionsOptions>,
-  ): Promise<{ readonly child: CliChild; readonly actions: ActionsRun }> {
+  ): Promise<{ readonly workspace: string; readonly actions: ActionsRun }> {
     const folder = join(this.#folder, `run-${++this.#runs}`);
     const actions = await this.github.actionsEnv(event, {
       directory: join(folder, "runner"),
@@ -215,10 +218,7 @@ export class PullStory implements AsyncDisposable {
       actions.env["GITHUB_SHA"] ?? "",
       join(folder, "workspace"),
     );
-    return {
-      child: spawnCli([command, "--github"], { cwd: workspace, env: actions.env }),
-      actions,
-    };
+    return { workspace, actions };
   }
 
   async checkOut(sha: string, folder: string): Promise<string> {
