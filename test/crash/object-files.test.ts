@@ -129,44 +129,44 @@ it(
     const files = new ObjectFiles(join(folder, "state"), WORKER, "Shelf");
     const before = await start();
     const { id } = await before.ask("a", { title: "old", copies: 3 });
-    await before.ask("b", { title: "old", copies: 3 });
+    for (const name of ["b", "c", "d"]) await before.ask(name, { title: "old", copies: 3 });
+    const { id: forward } = await before.ask("c");
+    const { id: removed } = await before.ask("d");
     await before.kill();
     const early = await files.snapshot(id, join(folder, "early"));
+    const earlyForward = await files.snapshot(forward, join(folder, "early-forward"));
     expect(early.files).toContain(`${id}.sqlite-wal`);
 
     const then = await start();
     const alarm = Date.now() + LATER_MS;
-    expect(await then.ask("a", { title: "new", copies: MANY, alarm })).toMatchObject({
-      titles: [`new ${MANY}`, "old 3"],
-      alarm,
-    });
+    for (const name of ["a", "c"])
+      expect(await then.ask(name, { title: "new", copies: MANY, alarm })).toMatchObject({
+        titles: [`new ${MANY}`, "old 3"],
+        alarm,
+      });
     await then.ask("b", { title: "new", copies: 2 });
     await then.kill();
-    const late = await files.snapshot(id, join(folder, "late"));
+    const late = await files.snapshot(forward, join(folder, "late"));
     await files.restore(early);
+    await files.restore(earlyForward);
+    await files.remove(removed);
 
     const restored = await start();
     // The alarm goes back too.
-    expect(await restored.ask("a")).toMatchObject({ titles: ["old 3"], alarm: null });
+    for (const name of ["a", "c"])
+      expect(await restored.ask(name)).toMatchObject({ titles: ["old 3"], alarm: null });
     expect((await restored.ask("b")).titles).toEqual(["new 2", "old 3"]);
-    // Rows stored after a restore are kept.
+    expect((await restored.ask("d")).titles).toEqual([]);
     await restored.ask("a", { title: "newer", copies: 1 });
     await restored.kill();
-
-    const again = await start();
-    expect((await again.ask("a")).titles).toEqual(["newer 1", "old 3"]);
-    await again.kill();
     await files.restore(late);
 
-    const forward = await start();
-    expect(await forward.ask("a")).toMatchObject({ titles: [`new ${MANY}`, "old 3"], alarm });
-    await forward.kill();
-    await files.remove(id);
-
-    const emptied = await start();
-    expect(await emptied.ask("a")).toMatchObject({ titles: [], alarm: null });
-    expect((await emptied.ask("b")).titles).toEqual(["new 2", "old 3"]);
-    await emptied.kill();
+    const again = await start();
+    // Rows stored after a restore are kept.
+    expect((await again.ask("a")).titles).toEqual(["newer 1", "old 3"]);
+    expect(await again.ask("c")).toMatchObject({ titles: [`new ${MANY}`, "old 3"], alarm });
+    expect((await again.ask("b")).titles).toEqual(["new 2", "old 3"]);
+    await again.kill();
     // Of an object that had stored nothing, nothing is left.
     const nothing = await files.snapshot("0".repeat(64), join(folder, "nothing"));
     expect(nothing.files).toEqual([]);
