@@ -2,7 +2,7 @@
  * The namespaces beside stored plans and runs: a list for a token with a scope reads none of the
  * plans and runs that it leaves out.
  */
-import { afterEach, describe, expect, inject, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { LiveAccess } from "../../src/live/port.ts";
 import type { Plan } from "../../src/model/plan.ts";
@@ -12,12 +12,14 @@ import { CoordinatorStore, encodeJson } from "../../src/runs/store.ts";
 import { assembleCoordinator } from "../../src/server/coordinator/coordinator-parts.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 import { everyKindPlan } from "../support/plans.ts";
+import { size } from "../support/sample.ts";
 
 const template = await everyKindPlan();
 const [CHANGE] = template.changes;
-const PLANS = inject("isLong") ? 2000 : 200;
+const PLANS = size(2000, 200);
 const NAMES = 100;
-const MANY = 50_000;
+/** Names that are longer together than a value of the database may be. */
+const MANY = size(50_000, 30_000);
 const EVERYTHING = { limit: 1000, isActive: false, environment: null };
 
 function assemble(sql = openNodeSql()) {

@@ -3,7 +3,7 @@
  * runtime. Everything is durable at once. What the platform refuses as too large is refused here,
  * which the local runtime takes.
  */
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 
 type Row = Record<string, SqlStorageValue>;
 
@@ -18,6 +18,13 @@ function sizeOf(value: SQLInputValue): number {
 /** An empty database in memory. */
 export function openNodeSql(): SqlStorage {
   const database = new DatabaseSync(":memory:");
+  /** As the runtime does, which keeps what it has compiled. */
+  const prepared = new Map<string, StatementSync>();
+  const prepare = (query: string): StatementSync => {
+    const known = prepared.get(query) ?? database.prepare(query);
+    prepared.set(query, known);
+    return known;
+  };
   const sql = {
     exec(query: string, ...bindings: SQLInputValue[]) {
       if (bindings.reduce((sum: number, value) => sum + sizeOf(value), 0) > BYTES_MAX)
@@ -25,7 +32,7 @@ export function openNodeSql(): SqlStorage {
       // Only schemas are several statements, and they give no rows.
       const isSchema = /^\s*CREATE\b/i.test(query);
       if (isSchema) database.exec(query);
-      const rows = isSchema ? [] : (database.prepare(query).all(...bindings) as Row[]);
+      const rows = isSchema ? [] : (prepare(query).all(...bindings) as Row[]);
       const one = (): Row => {
         const [row] = rows;
         if (row === undefined || rows.length > 1)

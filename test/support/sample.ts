@@ -27,6 +27,14 @@ export function tries(count: number): number {
   return inject("isLong") ? count : Math.ceil(count / 4);
 }
 
+/**
+ * Gives the size of a case that is there for its size: the full one in a long run, or one that is
+ * still too large for what would be done wrong.
+ */
+export function size(full: number, short: number): number {
+  return inject("isLong") ? full : short;
+}
+
 /** `sample` for a short run. */
 export function thinOut<Case>(cases: readonly Case[], count: number): Case[] {
   const chosen = new Set<number>();

@@ -112,7 +112,7 @@ describe(
         Object.keys(WRITES).flatMap((name) =>
           (["copy", "verify", "fence"] as const).map((kind) => [name, kind] as const),
         ),
-        24,
+        12,
       ),
     )("%s, before '%s'", async (name, kind) => {
       const namespace = await openCase("unique", USERS);

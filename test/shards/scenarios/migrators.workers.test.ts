@@ -59,7 +59,7 @@ const CASES = MIGRATORS.flatMap((migrator) =>
 );
 
 describe("a deploy in the middle of an operation", { timeout: 120_000 }, () => {
-  it.each(sample(CASES, 12))(
+  it.each(sample(CASES, 6))(
     "$migrator, $operation, before '$step'",
     async ({ migrator, operation, step }) => {
       const plan = OPERATIONS[operation];
@@ -84,7 +84,7 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
     ),
   );
 
-  it.each(sample(EARLY, 6))(
+  it.each(sample(EARLY, 4))(
     "reaches each row once where one $early has run it first: $migrator, $operation",
     async ({ early, ...rest }) => {
       const plan = OPERATIONS[rest.operation];
