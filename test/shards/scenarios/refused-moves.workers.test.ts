@@ -249,7 +249,8 @@ describe.concurrent("a throttle", { timeout: 60_000 }, () => {
       expect(await namespace.contents("things")).toHaveLength(90);
       return seen;
     };
-    expect(await copied("unbounded", null)).toEqual({ slices: 1, page: 90 });
+    // How many slices that takes is up to the machine.
+    expect((await copied("unbounded", null)).page).toBe(90);
     const throttled = await copied("throttled", 30);
     expect(throttled.page).toBeLessThanOrEqual(30);
     expect(throttled.slices).toBeGreaterThan(1);
