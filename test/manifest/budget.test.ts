@@ -12,7 +12,7 @@ import {
   STRANGER_TOKENS_MAX,
 } from "../../src/manifest/manifest-error.ts";
 import { readYaml } from "../../src/manifest/read-yaml.ts";
-import { size } from "../support/sample.ts";
+import { sample, size } from "../support/sample.ts";
 import { LENGTHS, SHAPES } from "../programs/fuzz-manifests/shapes.ts";
 import { manifest } from "./bad-manifests.ts";
 
@@ -99,13 +99,16 @@ describe("a budget of tokens", () => {
 });
 
 describe("what is valid", () => {
-  it.each(["manifests", "manifests of split points"])("is read up to 1 MiB: %s", (name) => {
-    const whole = shapeOf(name);
-    const text = whole.slice(0, whole.lastIndexOf("---\n"));
-    const { desired, errors } = parseManifests([{ path: "a.yaml", text }], { environment: null });
-    expect(errors).toEqual([]);
-    expect(desired?.namespaces.length).toBeGreaterThan(name === "manifests" ? 8_000 : 200);
-  });
+  it.each(sample(["manifests", "manifests of split points"], 1))(
+    "is read up to 1 MiB: %s",
+    (name) => {
+      const whole = shapeOf(name);
+      const text = whole.slice(0, whole.lastIndexOf("---\n"));
+      const { desired, errors } = parseManifests([{ path: "a.yaml", text }], { environment: null });
+      expect(errors).toEqual([]);
+      expect(desired?.namespaces.length).toBeGreaterThan(name === "manifests" ? 8_000 : 200);
+    },
+  );
 
   // That one more is too many, and none of these, stands in `parse-manifests.test.ts`.
   const count = size(NAMESPACES_MAX, 10_000);

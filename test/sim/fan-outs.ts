@@ -109,7 +109,7 @@ function changedRows({ end, returnedAt }: FanOutCall, runs: readonly Run[]): Cha
   return runs.flatMap(({ rows, at }) => rows.map((row) => ({ row, until: at })));
 }
 
-/** What a call has made of a row: its value then, null where it has met none. */
+/** The effect of a call on a row: its value then, null where it has met none. */
 interface Met {
   readonly until: number;
   readonly n: number | null;

@@ -22,6 +22,7 @@ const SEARCH = "protocol-model/model";
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     return sortLongestFirst(
+      // oxlint-disable-next-line unicorn/no-array-sort -- the order of the sequencer above
       await super.sort(files),
       ({ moduleId }) => moduleId,
       ({ project }) => project.name,

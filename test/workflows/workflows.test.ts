@@ -74,6 +74,7 @@ it("each workflow has the permissions that it needs and no other", () => {
     Object.fromEntries([...workflows].map(([name, { permissions }]) => [name, permissions])),
   ).toEqual({
     "ci.yml": { contents: "read" },
+    "long.yml": { contents: "read" },
     "plan.yml": {
       contents: "read",
       "pull-requests": "write",
@@ -82,6 +83,13 @@ it("each workflow has the permissions that it needs and no other", () => {
     },
     "apply.yml": { contents: "read", "pull-requests": "write", "id-token": "write" },
   });
+});
+
+it("what `npm test` leaves to the long form is run by a schedule", () => {
+  expect(texts.get("long.yml")).toMatch(/^ {2}schedule:\n {4}- cron: /m);
+  expect(workflowSteps.filter(({ step }) => step.run === "npm run test:long")).toMatchObject([
+    { name: "long.yml" },
+  ]);
 });
 
 it("an apply is cancelled by nothing, nor pushed out while it waits, not even by a comment somewhere", () => {

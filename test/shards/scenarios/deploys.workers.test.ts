@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 import { WRITE_BLOCK_MESSAGES } from "../../../src/shards/move/write-blocks.ts";
 import { ORDERS } from "../../support/deployed.ts";
 import { refusal } from "../../support/refusal.ts";
+import { sample } from "../../support/sample.ts";
 import type { ShardsEnv } from "../../support/shards-worker.ts";
 import {
   BACKFILL,
@@ -264,7 +265,7 @@ describe("a migration that throws in the middle of a rebalance", { timeout: 120_
     [kind, "target", ORDERS[(index + 2) % ORDERS.length] ?? "field"] as const,
   ]);
 
-  it.each(table)(
+  it.each(sample(table, 4))(
     "before '%s', on a %s, holds it up until a deploy mends it: host %s",
     async (kind, who, order) => {
       const namespace = open(order);
