@@ -75,10 +75,10 @@ export const SCALED: readonly SourceEdit[] = [
   { file: "shards/move/walk-page.ts", find: "FIRST_ROWS = …;", replace: "FIRST_ROWS = 2;" },
   { file: "shards/move/drain.ts", find: "DRAIN_KEYS_MAX = …;", replace: "DRAIN_KEYS_MAX = 4;" },
   { file: "shards/move/staging.ts", find: "STAGED_KEYS_MAX = …;", replace: "STAGED_KEYS_MAX = 3;" },
-  { file: "shards/root/drain.ts", find: "BACKLOG_MAX = …;", replace: "BACKLOG_MAX = 2;" },
+  { file: "shards/root/drain-sources.ts", find: "BACKLOG_MAX = …;", replace: "BACKLOG_MAX = 2;" },
   { file: "shards/host/fence-resolver.ts", find: "RESOLVE_MS = …;", replace: "RESOLVE_MS = 100;" },
   { file: "shards/member/tickets.ts", find: "TICKET_MS = …;", replace: "TICKET_MS = 100;" },
-  { file: "shards/root/drain.ts", find: "SLICE_MS = …;", replace: "SLICE_MS = 60;" },
+  { file: "shards/root/drain-sources.ts", find: "SLICE_MS = …;", replace: "SLICE_MS = 60;" },
   {
     file: "shards/root/failures.ts",
     find: "DUPLICATE_TRIES_MAX = …;",

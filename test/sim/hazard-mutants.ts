@@ -71,7 +71,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     needs: "hasDeploys",
     rule: "members have run the same steps of their migrations when rows are made live: a step may change rows and no definition",
     edits: [
-      { file: "shards/root/walk.ts", find: "  requireSameSteps(replies);\n", replace: "" },
+      { file: "shards/root/walk-sources.ts", find: "  requireSameSteps(replies);\n", replace: "" },
       {
         file: "shards/member/member-state.ts",
         find: "if (frozen.steps !== undefined && frozen.steps !== steps)",

@@ -234,7 +234,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "unreadable is not empty: a source that does not answer stops the operation",
     edits: [
       {
-        file: "shards/root/walk.ts",
+        file: "shards/root/walk-sources.ts",
         find: "      round: record.round ?? 0,\n    });",
         replace:
           "      round: record.round ?? 0,\n    }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",

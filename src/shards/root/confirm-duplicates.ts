@@ -21,7 +21,7 @@ import { FenceAttempt } from "./attempt.ts";
 import { cutOver, waveInWork } from "./fence.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
-import { checkTargets, promote } from "./promote.ts";
+import { checkTargets, promote } from "./promote-wave.ts";
 import { type Fenced, raiseFence } from "./raise-fence.ts";
 import { NO_WAVE } from "./waves.ts";
 

@@ -25,7 +25,7 @@ import type { OperationRecord } from "./operation-record.ts";
 import { judgeDuplicates } from "./confirm-duplicates.ts";
 import { keepPaused } from "./pause.ts";
 import { type DriverContext, Superseded, save } from "./progress.ts";
-import { prepare, walk } from "./walk.ts";
+import { prepare, walk } from "./walk-sources.ts";
 
 /** The budget of a drive may be overrun by this much while waves follow each other. */
 const OVERRUN_MS_MAX = 300_000;

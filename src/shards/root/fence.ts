@@ -9,12 +9,12 @@ import { EngineError, messageOf } from "../storage/faults.ts";
 import { FenceAttempt, addPause } from "./attempt.ts";
 import { isConclusive } from "./failures.ts";
 import { keepReserve, spendReserve } from "../storage/reserve.ts";
-import { drainAll } from "./drain.ts";
+import { drainAll } from "./drain-sources.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
-import { promote } from "./promote.ts";
+import { promote } from "./promote-wave.ts";
 import { StillBusy, raiseFence } from "./raise-fence.ts";
 import {
   hasManyPairs,

@@ -15,12 +15,12 @@
  * meanwhile is drained now and then: the logs stay short, and so does the way back.
  */
 import type { OperationPause } from "../../model/operation.ts";
-import { drainAll } from "./drain.ts";
+import { drainAll } from "./drain-sources.ts";
 import { isOpen } from "./failures.ts";
 import { isLastWave } from "./fence.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
-import { prepare } from "./walk.ts";
+import { prepare } from "./walk-sources.ts";
 
 /** How often the sources of a paused operation are drained. */
 const PAUSED_DRAIN_MS = 30_000;

@@ -6,7 +6,7 @@ import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/replies.ts";
 import { EngineFault } from "../storage/faults.ts";
-import { SLICE_MS, drainAll } from "./drain.ts";
+import { SLICE_MS, drainAll } from "./drain-sources.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
 import type { Journal, Wave } from "./journal.ts";
@@ -17,7 +17,7 @@ import {
   participants,
 } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
-import { settleTargets } from "./promote.ts";
+import { settleTargets } from "./promote-wave.ts";
 import { lostUntold, rowsOf, tellAside } from "./release.ts";
 import { NO_WAVE, movesOf, packWaves, targetsOf } from "./waves.ts";
 

@@ -3,7 +3,7 @@
  * before the commit.
  */
 import { EngineFault } from "../storage/faults.ts";
-import { drainAll } from "./drain.ts";
+import { drainAll } from "./drain-sources.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
