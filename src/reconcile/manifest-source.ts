@@ -160,24 +160,23 @@ function formatError({ file, line, column, message }: ManifestError): string {
 }
 
 /**
- * @param newest the desired state under the newest run that somebody else started; null when there
- * is none.
+ * @param newest the desired state that somebody has applied last; null when there is none.
  */
 export function createAppliedSource(
-  newest: (knownFingerprint: string | null) => AppliedState | "unchanged" | null,
+  newest: (knownId: string | null) => AppliedState | "unchanged" | null,
   floors: PolicyFloors,
 ): ManifestSource {
   const held = floorsText(floors);
   return {
     async read(known) {
-      const [fingerprintOf = null, ...under] = known?.split("\n") ?? [];
-      const applied = newest(under.join("\n") === held.join("\n") ? fingerprintOf : null);
+      const [idOf = null, ...under] = known?.split("\n") ?? [];
+      const applied = newest(under.join("\n") === held.join("\n") ? idOf : null);
       if (applied === null || applied === "unchanged") return { kind: "unchanged", requests: 0 };
-      const { fingerprint, desired } = applied;
+      const { id, desired } = applied;
       return {
         kind: "desired",
         commit: desired.commit,
-        treeSha: [fingerprint, ...held].join("\n"),
+        treeSha: [id, ...held].join("\n"),
         desired,
         requests: 0,
       };

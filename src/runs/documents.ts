@@ -49,3 +49,7 @@ export class Documents {
     this.#sql.exec("DELETE FROM documents WHERE kind = ? AND id = ?", kind, id);
   }
 }
+
+export function haveSameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+}

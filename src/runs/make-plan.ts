@@ -3,6 +3,9 @@
  * the tick all plan by this.
  */
 import { gatherLive } from "./gather-live.ts";
+import type { Role } from "../model/api.ts";
+import type { TextUse } from "./applied-state.ts";
+import type { TokenScope } from "../model/token-scope.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Block, Plan } from "../model/plan.ts";
 import { type PolicyFloors, withFloors } from "../model/policy.ts";
@@ -22,13 +25,22 @@ const NAMED_MAX = 20;
 /** Plans travel to the coordinator in one call, which carries 32 MiB with its desired state. */
 const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 
+/** The caller who has a plan made. */
+export interface Planner {
+  readonly name: string;
+  readonly role: Role;
+  /** Null for everything. */
+  readonly scope: TokenScope | null;
+}
+
 export interface PlanParts {
   readonly live: LiveReader;
   readonly coordinator: { readonly plans: Reachable<PlanCalls> };
   /**
-   * The caller who asks for the plan, for the history; absent when the Worker makes it for itself.
+   * The caller who asks for the plan; absent when the Worker makes it for itself, of what it has
+   * read itself.
    */
-  readonly caller?: { readonly name: string };
+  readonly caller?: Planner;
 }
 
 export interface MadePlan {
@@ -68,7 +80,8 @@ export async function lookAtPlan(
  * environment by it. Otherwise those do that are or were sharded: a typing mistake is none.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
  * a declared namespace could not be read: there is no plan then, and nothing is stored. `conflict`,
- * too, for a second plan of the same fingerprint and commit with other labels or files.
+ * too, for a second plan of the same fingerprint and commit with other labels or files than
+ * somebody has sent who may apply everything.
  */
 export async function makePlan(
   parts: PlanParts,
@@ -135,11 +148,16 @@ async function store(
     body,
     desired: encodeJson(desired),
   };
-  const isOwn = caller === undefined;
   const refs = remembers ? seen : [];
-  const others = await plans.put(stored, refs, caller?.name ?? "shardctl", isOwn);
+  const others = await plans.put(stored, refs, caller?.name ?? "shardctl", useOf(caller));
   if (others.length > 0) throw otherTexts(plan, others);
   return body;
+}
+
+function useOf(caller: Planner | undefined): TextUse {
+  if (caller === undefined) return "worker";
+  if (caller.role !== "apply") return "none";
+  return caller.scope === null ? "whole" : "own";
 }
 
 /** Says nothing of the other labels: nobody is to read them. */

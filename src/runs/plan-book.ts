@@ -22,14 +22,25 @@ import {
   type NamespaceSpec,
   type Policy,
 } from "../model/spec.ts";
+import { takeChanges, takeHeld, type TextUse } from "./applied-state.ts";
+import { PlanTexts } from "./plan-texts.ts";
 import type { AppliedRow, PolicyStore } from "./policy-store.ts";
 import { findOtherTexts, renewPlan } from "./renew-plan.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
 /** The desired state that a workflow or a person applied last. */
 export interface AppliedState {
-  readonly fingerprint: string;
+  /** Of this very state: another one under the same fingerprint has another. */
+  readonly id: string;
   readonly desired: DesiredState;
+}
+
+/** Somebody who applies a plan. */
+export interface Applier {
+  /** Name of their token. */
+  readonly actor: string;
+  /** Names of all namespaces that it holds for; absent for all. */
+  readonly holdsFor?: readonly string[];
 }
 
 /** The policies that hold beside those that manifests declare. */
@@ -74,20 +85,22 @@ export interface PlanCalls {
    * @param seen what the plan has read: the environment remembers what is or was sharded, and
    * forgets the rest.
    * @param actor who asked for the plan, for the history.
-   * @param isOwn true for a plan that the Worker has made for itself, of what it has read itself.
-   * @returns the namespaces for which nothing was stored: the plan is stored already, of the same
-   * commit and with other labels or files of these.
+   * @param use for whose applies the desired state counts; `none` by default.
+   * @returns the namespaces for which nothing was stored: somebody who may apply everything has had
+   * the plan made already, of the same commit and with other labels or files of these.
    */
   put(
     stored: StoredPlan,
     seen: readonly SeenNamespace[],
     actor: string,
-    isOwn?: boolean,
+    use?: TextUse,
   ): readonly string[];
   /** The plan as UTF-8 JSON; null when it is not stored, or no longer. */
   readBody(fingerprint: string): Uint8Array | null;
   /** The desired state under a stored plan, as UTF-8 JSON. */
   readDesiredBody(fingerprint: string): Uint8Array | null;
+  /** The namespaces of the desired state that counts for an apply of this caller. */
+  textRefs(fingerprint: string, actor: string): NamespaceRef[];
   /** The same specs with the policies that guards judge the plan by now, as UTF-8 JSON. */
   readGuardedBody(fingerprint: string): Uint8Array | null;
   /** The policies that a plan of the environment is compared with. */
@@ -121,9 +134,11 @@ const FIRST = "";
 
 export class PlanBook implements PlanCalls {
   readonly #parts: PlanBookParts;
+  readonly #texts: PlanTexts;
 
   constructor(parts: PlanBookParts) {
     this.#parts = parts;
+    this.#texts = new PlanTexts(parts.store);
   }
 
   /** Null when it is not stored, or no longer. */
@@ -224,21 +239,23 @@ export class PlanBook implements PlanCalls {
     stored: StoredPlan,
     seen: readonly SeenNamespace[],
     actor: string,
-    isOwn = false,
+    use: TextUse = "none",
   ): readonly string[] {
     const { storage, store, keptPlans, onPlan, onStored } = this.#parts;
     const now = Date.now();
     return storage.transactionSync(() => {
       const known = this.read(stored.fingerprint);
       const plan = decodeJson(stored.body) as Plan;
-      const others = known === null || isOwn ? [] : this.#findOtherTexts(known, stored);
+      const others = known === null || use === "worker" ? [] : this.#findOtherTexts(known, stored);
       if (others.length > 0) return others;
       // The same plan made again is no news.
       if (known === null) onPlan(plan, actor, now);
       const figures = figuresOf(plan.changes);
       if (known === null) store.putShown(stored.fingerprint, FIRST, figures);
       if (plan.changes.length > 0) store.putShown(stored.fingerprint, actor, figures);
-      store.putPlan(this.#keepShown(known, plan, stored), keptPlans(), now);
+      const kept = this.#keepShown(known, plan, stored);
+      store.putPlan(kept, keptPlans(), now);
+      this.#texts.keep(plan, stored, kept.desired, { actor, use });
       if (known === null || isEmptyPlan(known))
         onStored(plan, decodeJson(stored.desired) as DesiredState);
       // The plan reads others because they are remembered already: one that no longer is was
@@ -255,11 +272,16 @@ export class PlanBook implements PlanCalls {
     });
   }
 
+  /** One who may only plan keeps nobody else from planning. */
   #findOtherTexts(known: Plan, { fingerprint, desired }: StoredPlan): readonly string[] {
-    const before = isEmptyPlan(known) ? null : this.readDesired(fingerprint);
+    const before = isEmptyPlan(known) ? null : this.#texts.standing(fingerprint);
     return before === null
       ? []
       : findOtherTexts(known, before, decodeJson(desired) as DesiredState);
+  }
+
+  textRefs(fingerprint: string, actor: string): NamespaceRef[] {
+    return this.#texts.refs(fingerprint, actor);
   }
 
   /** Of an empty plan nothing can be started: it is only what was compared last. */
@@ -281,7 +303,6 @@ export class PlanBook implements PlanCalls {
       { fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) },
       [],
       actor,
-      true,
     );
   }
 
@@ -299,29 +320,17 @@ export class PlanBook implements PlanCalls {
   }
 
   /**
-   * Somebody has applied the plan: what it was made from is the state that the environment is meant
-   * to have.
-   *
-   * @param only names of all namespaces that the caller holds for; the others stay as they were
-   * applied before. Null for all.
+   * Somebody applies the plan: it says what the environment is meant to be. See
+   * `applied-state.ts`.
    */
-  noteApplied(environment: string, fingerprint: string, only: readonly string[] | null): void {
-    const { store } = this.#parts;
-    const desired = only === null ? null : this.readDesired(fingerprint);
-    if (only === null || desired === null) {
-      store.rememberApplied(environment, fingerprint, null);
-      return;
-    }
-    const before = this.newestApplied(environment, null);
-    const known = before === null || before === "unchanged" ? [] : before.desired.namespaces;
-    const held = new Set(only);
-    const own = desired.namespaces.filter(({ name }) => held.has(name));
-    // A name of its own that it declares no more is gone, and behind another binding it is one.
-    const others = known.filter(({ name }) => !held.has(name));
-    const namespaces = [...others, ...own].toSorted((left, right) =>
-      compareText(left.name, right.name),
-    );
-    store.rememberApplied(environment, fingerprint, encodeJson({ ...desired, namespaces }));
+  noteApplied(plan: Plan, { actor, holdsFor }: Applier): void {
+    const { environment, fingerprint } = plan;
+    const before = this.#appliedDesired(environment);
+    const stored = this.readDesired(fingerprint);
+    if (stored === null) throw new Error(`Plan ${fingerprint} has lost what it was made from`);
+    const text = this.#texts.find(fingerprint, actor) ?? takeChanges(plan, stored, before);
+    const desired = holdsFor === undefined ? text : takeHeld(text, before, holdsFor);
+    this.#parts.store.rememberApplied(environment, fingerprint, encodeJson(desired));
   }
 
   /** Environments that somebody applied something to, sorted. */
@@ -331,17 +340,19 @@ export class PlanBook implements PlanCalls {
 
   /**
    * Returns the state that somebody applied last to the environment: the one it is meant to have.
+   *
+   * @param knownId of the state that is followed.
    */
-  newestApplied(
-    environment: string,
-    knownFingerprint: string | null,
-  ): AppliedState | "unchanged" | null {
-    const applied = this.#parts.store.listApplied().find((one) => one.environment === environment);
-    if (applied === undefined) return null;
-    const { fingerprint } = applied;
-    if (fingerprint === knownFingerprint) return "unchanged";
-    const merged = this.#parts.store.getAppliedDesired(environment);
-    const desired = merged ? (decodeJson(merged) as DesiredState) : this.readDesired(fingerprint);
-    return desired ? { fingerprint, desired } : null;
+  newestApplied(environment: string, knownId: string | null): AppliedState | "unchanged" | null {
+    const id = this.#parts.store.appliedId(environment);
+    if (id === null) return null;
+    if (id === knownId) return "unchanged";
+    const desired = this.#appliedDesired(environment);
+    return desired ? { id, desired } : null;
+  }
+
+  #appliedDesired(environment: string): DesiredState | null {
+    const body = this.#parts.store.getAppliedDesired(environment);
+    return body && (decodeJson(body) as DesiredState);
   }
 }

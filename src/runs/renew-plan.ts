@@ -9,8 +9,10 @@
  * | blocks of what it changes, and of the whole        | the newest: the fingerprint has those that are no matter of the moment |
  * | blocks of what it leaves alone                     | those that are left                     |
  *
- * One commit has one text: with other labels or files of what it changes, a second plan of the same
- * commit is not the same, though labels and files are in no fingerprint.
+ * Labels, files and other names are in no fingerprint. What callers have sent of them lies beside
+ * the plan, in `plan-texts.ts`. A commit has one text where somebody has sent it who may apply
+ * everything: other labels or files of what the plan changes are refused then. The Worker's own
+ * plans are outside of that: one of a pull request joins the files of two commits.
  */
 import { canonicalJson } from "../model/canonical.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
@@ -45,9 +47,8 @@ function blockKey({ guard, namespace }: Block): string {
 }
 
 /**
- * Names of what the plan changes whose labels or files are others than those that are stored under
- * the same commit; sorted. Lines may differ, and folders, which are relative to where somebody
- * plans.
+ * Names of what the plan changes whose labels or files are others than those that stand under the
+ * same commit; sorted. Lines may differ, and folders, which are relative to where somebody plans.
  */
 export function findOtherTexts(
   plan: Plan,

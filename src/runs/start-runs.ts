@@ -165,8 +165,7 @@ export class RunStarts implements StartCalls {
           : own.shown,
       now,
     });
-    if (requestedBy !== RECONCILER)
-      plans.noteApplied(plan.environment, fingerprint, order.holdsFor ?? null);
+    if (requestedBy !== RECONCILER) plans.noteApplied(plan, order);
     const changed = plan.changes.map(({ namespace: name, object }) => ({ name, object }));
     store.rememberNamespaces(plan.environment, changed);
     store.claimNamespaces(plan.environment, changed);

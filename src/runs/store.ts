@@ -8,7 +8,7 @@
 import type { Run, RunAction, RunState } from "../model/api.ts";
 import type { ShownFigures } from "../model/count-moved.ts";
 import type { NamespaceRef } from "../model/live.ts";
-import { Documents } from "./documents.ts";
+import { Documents, haveSameBytes } from "./documents.ts";
 import type { RunRecord } from "./run-record.ts";
 
 /**
@@ -29,6 +29,9 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS runsByState ON runs (state);
   CREATE TABLE IF NOT EXISTS namespaces (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
 `;
+/** Length of the JSON `null`, which no desired state is. */
+const SAME_BYTES = 4;
+
 /** Of environments that remembered a namespace before there were claims, nobody knows why. */
 const CLAIMS = `
   CREATE TABLE claims (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
@@ -104,13 +107,29 @@ export class CoordinatorStore {
    * @param actor "" for the first that anybody was shown.
    */
   putShown(fingerprint: string, actor: string, figures: ShownFigures): void {
-    this.#documents.put("shownTo", shownId(fingerprint, actor), encodeJson(figures));
+    this.#documents.put("shownTo", ofPlan(fingerprint, actor), encodeJson(figures));
   }
 
   /** Null for somebody who was never shown the plan. */
   getShown(fingerprint: string, actor: string): ShownFigures | null {
-    const body = this.#documents.get("shownTo", shownId(fingerprint, actor));
+    const body = this.#documents.get("shownTo", ofPlan(fingerprint, actor));
     return body && (decodeJson(body) as ShownFigures);
+  }
+
+  /**
+   * Stores a desired state under the plan, beside the one that it was stored with first.
+   *
+   * @param slot whose.
+   * @param body null when it is that very one.
+   */
+  putText(fingerprint: string, slot: string, body: Uint8Array | null): void {
+    this.#documents.put("text", ofPlan(fingerprint, slot), body ?? encodeJson(null));
+  }
+
+  /** Null for a slot that has none. */
+  getText(fingerprint: string, slot: string): Uint8Array | null {
+    const body = this.#documents.get("text", ofPlan(fingerprint, slot));
+    return body?.length === SAME_BYTES ? this.getDesired(fingerprint) : body;
   }
 
   /** Null when the plan is not stored. */
@@ -269,14 +288,14 @@ export class CoordinatorStore {
     );
   }
 
-  /**
-   * Takes note of what somebody applies: it is what the environment is meant to be.
-   *
-   * @param desired the state to follow where it is not the plan's own; null otherwise.
-   */
-  rememberApplied(environment: string, fingerprint: string, desired: Uint8Array | null): void {
-    if (desired === null) this.#documents.delete("applied", environment);
-    else this.#documents.put("applied", environment, desired);
+  /** Takes note of what somebody applies, and of what the environment is meant to be by it. */
+  rememberApplied(environment: string, fingerprint: string, desired: Uint8Array): void {
+    const before = this.#documents.get("applied", environment);
+    if (before === null || !haveSameBytes(before, desired)) {
+      this.#documents.put("applied", environment, desired);
+      const version = encodeJson(this.#appliedVersion(environment) + 1);
+      this.#documents.put("appliedVersion", environment, version);
+    }
     this.#sql.exec(
       "INSERT INTO applied VALUES (?, ?) ON CONFLICT (environment) DO UPDATE SET fingerprint = excluded.fingerprint",
       environment,
@@ -284,9 +303,32 @@ export class CoordinatorStore {
     );
   }
 
-  /** Null where the state to follow is that of the plan that was applied last. */
+  /** The state that the environment is meant to have; null when nothing was applied. */
   getAppliedDesired(environment: string): Uint8Array | null {
-    return this.#documents.get("applied", environment);
+    const applied = this.#documents.get("applied", environment);
+    if (applied !== null) return applied;
+    // Before it was stored by itself, it was that of the plan that was applied last.
+    const fingerprint = this.#appliedPlan(environment);
+    return fingerprint === null ? null : this.getDesired(fingerprint);
+  }
+
+  /** Another one with each other state; null when nothing was applied. */
+  appliedId(environment: string): string | null {
+    const fingerprint = this.#appliedPlan(environment);
+    const version = this.#appliedVersion(environment);
+    return fingerprint === null || version === 0 ? fingerprint : `${fingerprint} ${version}`;
+  }
+
+  #appliedPlan(environment: string): string | null {
+    const query = "SELECT fingerprint FROM applied WHERE environment = ?";
+    const row = this.#sql.exec<{ fingerprint: string }>(query, environment).toArray()[0];
+    return row?.fingerprint ?? null;
+  }
+
+  /** 0 for a state that was never stored by itself. */
+  #appliedVersion(environment: string): number {
+    const body = this.#documents.get("appliedVersion", environment);
+    return body === null ? 0 : (decodeJson(body) as number);
   }
 
   /** The plan that was applied last in each environment, sorted by environment. */
@@ -336,8 +378,8 @@ export class CoordinatorStore {
       this.#documents.delete("plan", fingerprint);
       this.#documents.delete("desired", fingerprint);
       this.#sql.exec(
-        "DELETE FROM documents WHERE kind = 'shownTo' AND id >= ? AND id < ?",
-        shownId(fingerprint, ""),
+        "DELETE FROM documents WHERE kind IN ('shownTo', 'text') AND id >= ? AND id < ?",
+        ofPlan(fingerprint, ""),
         `${fingerprint}0`,
       );
       this.#sql.exec("DELETE FROM plans WHERE fingerprint = ?", fingerprint);
@@ -372,8 +414,9 @@ export interface StoredRun {
   readonly actionCount: number;
 }
 
-function shownId(fingerprint: string, actor: string): string {
-  return `${fingerprint}/${actor}`;
+// As below: all that belongs to a plan lies between `<fingerprint>/` and `<fingerprint>0`.
+function ofPlan(fingerprint: string, name: string): string {
+  return `${fingerprint}/${name}`;
 }
 
 // "/" sorts just below "0": all actions of a run lie between `<id>/` and `<id>0`.

@@ -457,12 +457,11 @@ describe("the owner's floors", () => {
 
   it("are followed as soon as they change, without a repository, too", async () => {
     const applied = {
-      fingerprint: "f",
+      id: "f",
       desired: { environment: "e", commit: null, namespaces: [] },
     };
     const read = async (known: string | null, floors: PolicyFloors): Promise<string> => {
-      const newest = (fingerprint: string | null) =>
-        fingerprint === "f" ? ("unchanged" as const) : applied;
+      const newest = (id: string | null) => (id === "f" ? ("unchanged" as const) : applied);
       const reading = await createAppliedSource(newest, floors).read(known);
       return reading.kind === "desired" ? reading.treeSha : reading.kind;
     };

@@ -9,7 +9,7 @@ import { buildPlan } from "../../src/planning/build-plan.ts";
 import { type Followed, PlanBook } from "../../src/runs/plan-book.ts";
 import { appliedPolicies, PolicyStore } from "../../src/runs/policy-store.ts";
 import { createRun } from "../../src/runs/run-record.ts";
-import { CoordinatorStore } from "../../src/runs/store.ts";
+import { CoordinatorStore, encodeJson } from "../../src/runs/store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/state.ts";
 
@@ -136,17 +136,19 @@ describe("the state that scoped applies leave declared, without a repository", (
   ): (readonly [string, string, number])[] {
     const { book } = new Shelf();
     const put = (specs: readonly NamespaceSpec[], fingerprint: string): void => {
-      const plan = { ...EMPTY, fingerprint };
-      book.putOwn(plan, desired(...specs), "ada");
+      const text = encodeJson(desired(...specs));
+      const body = encodeJson(planOf(fingerprint));
+      book.put({ fingerprint, environment: ENVIRONMENT, body, desired: text }, [], "ada", "whole");
     };
     put(first, "1");
     put(second, TAKEN);
-    book.noteApplied(ENVIRONMENT, "1", null);
-    book.noteApplied(ENVIRONMENT, TAKEN, only);
+    book.noteApplied(planOf("1"), { actor: "ada" });
+    book.noteApplied(planOf(TAKEN), { actor: "ada", holdsFor: only });
     const newest = book.newestApplied(ENVIRONMENT, null);
     if (newest === null || newest === "unchanged") throw new Error("Nothing was applied");
     return newest.desired.namespaces.map(({ name, object, count }) => [name, object, count]);
   }
+  const planOf = (fingerprint: string): Plan => ({ ...EMPTY, fingerprint });
   const EMPTY: Plan = {
     version: 1,
     environment: ENVIRONMENT,

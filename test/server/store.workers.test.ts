@@ -139,10 +139,10 @@ describe("CoordinatorStore", () => {
   it("keeps the plan that was applied last, which is what is desired without a repository", () =>
     withStore("last-applied", (store) => {
       putPlan(store, "first", NOW);
-      store.rememberApplied("test", "first", null);
+      store.rememberApplied("test", "first", encodeJson({}));
       putPlan(store, "later", NOW + PLAN_AGE_MAX_MS * 2);
       expect(store.getDesired("first")).not.toBeNull();
-      store.rememberApplied("test", "later", null);
+      store.rememberApplied("test", "later", encodeJson({}));
       putPlan(store, "last", NOW + PLAN_AGE_MAX_MS * 2 + 1);
       expect(store.getDesired("first")).toBeNull();
     }));

@@ -483,9 +483,9 @@ describe("a token for A in one environment", () => {
   const there = { name: "voice-there", namespaces: [name], environments: ["voice-2"] };
   const statusOf = async (entry: Entry) =>
     (await ask(entry, "GET", `/v1/namespaces/${name}`)).status;
-  const planIn = (environment: string, names: readonly string[]) =>
+  const planIn = (environment: string, names: readonly string[], token = "plan-token") =>
     call<Plan>("POST", "/v1/plans", {
-      token: "plan-token",
+      token,
       body: {
         desired: desired(
           environment,
@@ -518,7 +518,7 @@ describe("a token for A in one environment", () => {
 
   it("holds for it after its manifest is gone, and a token of another one does not", async () => {
     const [only] = ["voice-rest"];
-    await followRun((await applyPlan((await planIn("voice-1", [only])).body)).id);
+    await followRun((await applyPlan((await planIn("voice-1", [only], "apply-token")).body)).id);
     await tick("voice-1");
     expect(await statusOf(here)).toBe(200);
     expect(await statusOf(there)).toBe(403);

@@ -5,6 +5,7 @@
  */
 import type { Run } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
+import type { Plan } from "../../model/plan.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import {
   isVisibleEnvironment,
@@ -102,20 +103,20 @@ export class CallerScope {
     return refs.filter((ref) => isHeld(ref, environment));
   }
 
-  /** True for each plan that shows nothing else than it holds for; false for one not stored. */
+  /** True for each plan that is about nothing else than it holds for; false for one not stored. */
   async seesPlans(fingerprints: readonly string[]): Promise<boolean[]> {
     this.wasAsked = true;
     if (this.#scope === null) return fingerprints.map(() => true);
     const seen: boolean[] = [];
     while (seen.length < fingerprints.length) {
       const plans = await this.#facts.scopes.plans(fingerprints.slice(seen.length));
-      const isHeld = await this.#judge(plans.flatMap((plan) => plan?.refs ?? []));
+      const isHeld = await this.#judge(plans.flatMap((plan) => (plan ? concernOf(plan) : [])));
       seen.push(
         ...plans.map(
           (plan) =>
             plan !== null &&
             this.holdsEnvironment(plan.environment) &&
-            plan.refs.every((ref) => isHeld(ref, plan.environment)),
+            concernOf(plan).every((ref) => isHeld(ref, plan.environment)),
         ),
       );
     }
@@ -123,15 +124,27 @@ export class CallerScope {
   }
 
   /**
-   * @throws RefusedRequest `forbidden` unless it holds for all that the plan shows. One that is not
-   * stored is left to the handler.
+   * Names beside what it is about may be somebody else's: whoever has the same changes planned
+   * first can add any.
+   *
+   * @throws RefusedRequest `forbidden` unless it holds for all that the plan is about. One that is
+   * not stored is left to the handler.
    */
   async requirePlan(fingerprint: string): Promise<void> {
     this.wasAsked = true;
     if (this.#scope === null) return;
     const [plan] = await this.#facts.scopes.plans([fingerprint]);
-    if (plan && !(await this.#holdsAll(plan.refs, plan.environment)))
+    if (plan && !(await this.#holdsAll(concernOf(plan), plan.environment)))
       throw this.#refuse(`all namespaces of plan ${fingerprint}`);
+  }
+
+  /** The plan without what it tells of other namespaces; see `requirePlan`. */
+  async showPlan(plan: Plan): Promise<Plan> {
+    const { environment } = plan;
+    const isHeld = await this.#judge(plan.inSync.map(refOf));
+    const inSync = plan.inSync.filter((one) => isHeld(refOf(one), environment));
+    const shown = new Set([...plan.changes, ...inSync].map(({ namespace }) => namespace));
+    return { ...plan, inSync, notices: plan.notices.filter((one) => shown.has(one.namespace)) };
   }
 
   /**
@@ -270,13 +283,28 @@ function keyOf({ name, object }: NamespaceRef): string {
   return JSON.stringify([name, object]);
 }
 
+/** Namespaces that a plan is about: for an empty one all that it was compared with. */
+function concernOf(plan: PlanScope): readonly NamespaceRef[] {
+  return plan.changes.length === 0 ? plan.refs : changesOf(plan);
+}
+
 /** Namespaces that it changes, or that a guard of it is about. */
 function changesOf({ refs, changes }: PlanScope): NamespaceRef[] {
   return changes.flatMap((place) => refs[place] ?? []);
 }
 
+function refOf({
+  namespace: name,
+  object,
+}: {
+  readonly namespace: string;
+  readonly object: string;
+}): NamespaceRef {
+  return { name, object };
+}
+
 function refsOf({ actions }: Run): NamespaceRef[] {
-  return actions.map(({ namespace: name, object }) => ({ name, object }));
+  return actions.map(refOf);
 }
 
 function describeScope(scope: TokenScope | null): string {

@@ -10,7 +10,9 @@ import type { RequireRole } from "../access/authorize.ts";
 import type { CallerScope } from "../access/caller-scope.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
+import type { Plan } from "../../model/plan.ts";
 import type { DesiredState } from "../../model/spec.ts";
+import { decodeJson } from "../../runs/store.ts";
 import { makePlan, type PlanParts, readStoredPlan } from "../../runs/make-plan.ts";
 import { limitBody, readBody } from "../read-request.ts";
 import { applyRequestSchema, planRequestSchema } from "../schemas.ts";
@@ -29,8 +31,11 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
 
   api.get("/v1/plans/:fingerprint", requireRole("read", "checked"), async (context) => {
     const fingerprint = context.req.param("fingerprint");
-    await context.var.scope.requirePlan(fingerprint);
-    return jsonResponse(await readStoredPlan(context.var.coordinator.plans, fingerprint));
+    const { scope, coordinator } = context.var;
+    await scope.requirePlan(fingerprint);
+    const body = await readStoredPlan(coordinator.plans, fingerprint);
+    if (scope.isEverything) return jsonResponse(body);
+    return context.json<Plan>(await scope.showPlan(decodeJson(body) as Plan));
   });
 
   api.post(
@@ -42,7 +47,7 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
       const { caller, coordinator, scope } = context.var;
       const fingerprint = context.req.param("fingerprint");
       const held = await scope.requireChanges(fingerprint);
-      const holdsFor = held && [...held, ...(await knownTo(scope, coordinator, fingerprint))];
+      const holdsFor = held && [...held, ...(await knownTo(context, fingerprint))];
       const given = request.origin ?? null;
       const origin =
         caller.actions === null
@@ -65,14 +70,21 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
   );
 }
 
-/** Names of all namespaces of the plan's environment that the caller holds for. */
+/**
+ * Names of all namespaces that the plan's environment knows, or that the caller has declared with
+ * the plan, and that they hold for.
+ */
 async function knownTo(
-  scope: CallerScope,
-  { plans }: ApiContext["var"]["coordinator"],
+  { var: { scope, caller, coordinator } }: ApiContext,
   fingerprint: string,
 ): Promise<string[]> {
+  const { plans } = coordinator;
   const environment = await plans.environmentOf(fingerprint);
-  const known = environment === null ? [] : await plans.listNamespaces(environment);
+  if (environment === null) return [];
+  const known = [
+    ...(await plans.listNamespaces(environment)),
+    ...(await plans.textRefs(fingerprint, caller.name)),
+  ];
   return (await scope.filter(known, environment)).map(({ name }) => name);
 }
 
@@ -96,6 +108,7 @@ async function planWithinScope(
   const { plans } = coordinator;
   const known: PlanParts["coordinator"]["plans"] = {
     put: (...stored) => plans.put(...stored),
+    textRefs: (...asked) => plans.textRefs(...asked),
     readBody: (fingerprint) => plans.readBody(fingerprint),
     readDesiredBody: (fingerprint) => plans.readDesiredBody(fingerprint),
     readGuardedBody: (fingerprint) => plans.readGuardedBody(fingerprint),
