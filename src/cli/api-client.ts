@@ -53,6 +53,12 @@ import { sendRequest } from "./http.ts";
 import { createStateApi, type StateApi } from "./state-api.ts";
 import type { HttpTarget, ReadAnswer, Repeat } from "./http-request.ts";
 
+/** Which memory is to be forgotten; null for the only binding, and for all environments. */
+export interface ForgetQuery {
+  readonly object: string | null;
+  readonly environment: string | null;
+}
+
 export interface ApiClient extends StateApi {
   readonly endpoint: string;
   namespaces(filter?: Partial<NamespaceRef>): Promise<CliResult<readonly NamespaceReport[]>>;
@@ -95,9 +101,9 @@ export interface ApiClient extends StateApi {
     request: RepairRequest & { readonly fingerprint: string },
   ): Promise<CliResult<RepairOutcome>>;
   /** Says what would be forgotten of a namespace, or why it would not be. */
-  planForget(name: string, object: string | null): Promise<CliResult<ForgetPlan>>;
+  planForget(name: string, asked: ForgetQuery): Promise<CliResult<ForgetPlan>>;
   /** Forgets it; asked again, it answers that nothing is known. */
-  forget(name: string, object: string | null): Promise<CliResult<ForgetPlan>>;
+  forget(name: string, asked: ForgetQuery): Promise<CliResult<ForgetPlan>>;
   pauseAll(reason: string): Promise<CliResult<Pause>>;
   resumeAll(): Promise<CliResult<null>>;
   /** Returns what the last tick found. */
@@ -232,9 +238,9 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
     },
     repair: (name, object, request) =>
       post(pathOfRepair(name, object, []), request, "whenTransient", readRepairOutcome),
-    planForget: (name, object) => get(pathOfForget(name, object), readForgetPlan),
-    forget: (name, object) =>
-      post(pathOfForget(name, object), undefined, "whenTransient", readForgetPlan),
+    planForget: (name, asked) => get(pathOfForget(name, asked), readForgetPlan),
+    forget: (name, asked) =>
+      post(pathOfForget(name, asked), undefined, "whenTransient", readForgetPlan),
     pauseAll: (reason) => put("/v1/pause", { reason }, readPause),
     resumeAll: () => remove("/v1/pause", readNothing),
     drift: (environment) => get(`/v1/drift${query({ environment })}`, readDrift),
@@ -262,8 +268,8 @@ function pathOfPause(name: string, object: string | null): string {
   return `/v1/namespaces/${encodeURIComponent(name)}/pause${query({ object })}`;
 }
 
-function pathOfForget(name: string, object: string | null): string {
-  return `/v1/namespaces/${encodeURIComponent(name)}/forget${query({ object })}`;
+function pathOfForget(name: string, { object, environment }: ForgetQuery): string {
+  return `/v1/namespaces/${encodeURIComponent(name)}/forget${query({ object, environment })}`;
 }
 
 function pathOfRepair(

@@ -3,8 +3,10 @@ import type { NamespaceRef } from "./live.ts";
 
 /** The Worker's memory of one namespace, beyond plans, runs and history, which stay. */
 export interface KnownNamespace {
-  /** Environments that list it, or follow it; sorted. */
+  /** Environments that list it, follow it, or only claim it, as far as is asked about; sorted. */
   readonly environments: readonly string[];
+  /** Other environments that claim it: there it may live on; sorted. */
+  readonly keptIn: readonly string[];
   /** Environments among them whose followed manifests declare it. */
   readonly declaredIn: readonly string[];
   /**

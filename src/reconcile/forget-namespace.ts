@@ -16,13 +16,17 @@ import { explainLife } from "../model/what-lives.ts";
 
 /** The calls about what the Worker remembers of namespaces. */
 export interface MemoryCalls {
-  /** Null when nothing is remembered. */
-  known(ref: NamespaceRef): KnownNamespace | null;
   /**
-   * Forgets it in all environments, and writes that to their history. False, and nothing is
+   * Null when nothing is remembered.
+   *
+   * @param only the one environment that is asked about; null for all.
+   */
+  known(ref: NamespaceRef, only: string | null): KnownNamespace | null;
+  /**
+   * Forgets it in these environments, and writes that to their history. False, and nothing is
    * changed, when nothing is remembered, or when a manifest or a run is about it by now.
    */
-  forget(ref: NamespaceRef, by: string): boolean;
+  forget(ref: NamespaceRef, only: string | null, by: string): boolean;
 }
 
 export interface ForgetParts {
@@ -32,21 +36,28 @@ export interface ForgetParts {
 
 const NOTHING: KnownNamespace = {
   environments: [],
+  keptIn: [],
   declaredIn: [],
   epoch: null,
   members: 0,
   run: null,
 };
 
-/** Says what would be forgotten, or why it would not be. Changes nothing. */
+/**
+ * Says what would be forgotten, or why it would not be. Changes nothing.
+ *
+ * @param only one environment, which has taken the name by mistake: it may live on where others
+ * know it. Null for all.
+ */
 export async function planForget(
   { live, coordinator: { memory } }: ForgetParts,
   ref: NamespaceRef,
+  only: string | null,
 ): Promise<ForgetPlan> {
-  const known = await memory.known(ref);
+  const known = await memory.known(ref, only);
   if (known === null) return { ...ref, ...NOTHING, isKnown: false, obstacles: [] };
-  const obstacles = [...findClaims(ref, known), ...findLife(ref, await live.describe(ref))];
-  return { ...ref, ...known, isKnown: true, obstacles };
+  const life = known.keptIn.length > 0 ? [] : findLife(ref, await live.describe(ref));
+  return { ...ref, ...known, isKnown: true, obstacles: [...findClaims(ref, known), ...life] };
 }
 
 /**
@@ -57,12 +68,13 @@ export async function planForget(
 export async function forgetNamespace(
   parts: ForgetParts,
   ref: NamespaceRef,
+  only: string | null,
   by: string,
 ): Promise<ForgetPlan> {
-  const plan = await planForget(parts, ref);
+  const plan = await planForget(parts, ref, only);
   refuseObstacles(plan);
-  if (!plan.isKnown || (await parts.coordinator.memory.forget(ref, by))) return plan;
-  const now = await planForget(parts, ref);
+  if (!plan.isKnown || (await parts.coordinator.memory.forget(ref, only, by))) return plan;
+  const now = await planForget(parts, ref, only);
   refuseObstacles(now);
   return now;
 }

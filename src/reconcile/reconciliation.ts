@@ -89,6 +89,7 @@ export interface ReconciliationParts {
   readonly names: Pick<
     CoordinatorStore,
     | "environmentsOf"
+    | "claimantsOf"
     | "rememberNamespaces"
     | "forgetNamespaces"
     | "claimNamespaces"
@@ -154,6 +155,19 @@ export class Reconciliation implements ReconcileCalls {
       .environments()
       .filter((environment) => this.#store(environment).read(ref) !== null);
     return [...new Set([...this.#parts.names.environmentsOf(ref), ...following])].toSorted();
+  }
+
+  /** The same, and environments that only claim it. */
+  knowersOf(ref: NamespaceRef): readonly string[] {
+    return [...new Set([...this.environmentsOf(ref), ...this.claimantsOf(ref)])].toSorted();
+  }
+
+  /** Environments that declare it, have declared it, or have run a change of it; sorted. */
+  claimantsOf(ref: NamespaceRef): readonly string[] {
+    const declaring = this.#documents
+      .environments()
+      .filter((environment) => this.declared(environment, ref.name)?.object === ref.object);
+    return [...new Set([...this.#parts.names.claimantsOf(ref), ...declaring])].toSorted();
   }
 
   /** True for a namespace that is looked at here: one that was forgotten is not. */

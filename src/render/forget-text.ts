@@ -4,10 +4,11 @@ import type { ForgetPlan } from "../model/forget.ts";
 import { printable } from "./printable.ts";
 
 export function renderForgetPlan(plan: ForgetPlan): string {
-  const { name, object, environments, epoch, members, obstacles } = plan;
+  const { name, object, environments, keptIn = [], epoch, members, obstacles } = plan;
   const known = [
     ...(environments.length > 0 ? [`it is listed in ${environments.join(", ")}`] : []),
-    ...(epoch === null
+    ...(keptIn.length > 0 ? [`${keptIn.join(", ")} would keep it, and what was seen of it`] : []),
+    ...(epoch === null || keptIn.length > 0
       ? []
       : [
           `it was seen at epoch ${epoch} on ${formatQuantity(members, "member")}: a root that is below it would be noticed as one that lost its registry`,

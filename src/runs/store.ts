@@ -200,6 +200,18 @@ export class CoordinatorStore {
       .map(({ environment }) => environment);
   }
 
+  /** Where the namespace is claimed, whether it is remembered or not; sorted. */
+  claimantsOf({ name, object }: NamespaceRef): string[] {
+    return this.#sql
+      .exec<{ environment: string }>(
+        "SELECT environment FROM claims WHERE name = ? AND object = ? ORDER BY environment",
+        name,
+        object,
+      )
+      .toArray()
+      .map(({ environment }) => environment);
+  }
+
   /**
    * Writes a run; of its actions only those that differ from `before`, the record as it was read or
    * last written.

@@ -17,6 +17,7 @@ const PLAN: ForgetPlan = {
   name: "orders",
   object: "OLD_ORDERS",
   environments: ["production"],
+  keptIn: [],
   declaredIn: [],
   epoch: 5,
   members: 8,
@@ -69,6 +70,29 @@ describe("shardctl forget", () => {
       "POST /v1/namespaces/orders/forget?object=OLD_ORDERS",
     ]);
     expect(JSON.parse(stdout)).toEqual({ forgotten: PLAN });
+  });
+
+  it("asks about one environment, and shows which ones keep it", async () => {
+    const argv = ["orders", "--auto-approve", "--only-in", "staging"];
+    const plan = { ...PLAN, environments: ["staging"], keptIn: ["production"] };
+    const { exitCode, stdout, requests } = await run(argv, plan);
+    expect(exitCode).toBe(EXIT.done);
+    expect(requests).toEqual([
+      "GET /v1/namespaces/orders/forget?environment=staging",
+      "POST /v1/namespaces/orders/forget?object=OLD_ORDERS&environment=staging",
+    ]);
+    expect(stdout).toContain("it is listed in staging");
+    expect(stdout).toContain("production would keep it");
+    expect(stdout).not.toContain("epoch 5");
+  });
+
+  it("forgets nothing through an older Worker, which knows of no single environment", async () => {
+    const argv = ["orders", "--auto-approve", "--only-in", "staging"];
+    const { keptIn: _keptIn, ...older } = PLAN;
+    const { exitCode, stderr, requests } = await run(argv, older as ForgetPlan);
+    expect(exitCode).toBe(EXIT.blocked);
+    expect(requests).toHaveLength(1);
+    expect(stderr).toContain("this Worker is older");
   });
 
   it("names every obstacle, and asks for nothing then", async () => {

@@ -23,6 +23,7 @@ import {
   refusal,
   spec,
 } from "../support/control-api.ts";
+import { ask } from "../support/scoped-tokens.ts";
 import { journal, thrownBy } from "../support/control-worker.ts";
 
 /** The engine's own objects: one that was only asked is at epoch 0, without a row. */
@@ -72,6 +73,24 @@ function planForget(name: string, object = "ORDERS") {
   return call<ForgetPlan>("GET", `/v1/namespaces/${name}/forget?object=${object}`, {
     token: "read-token",
   });
+}
+
+/** The environments that claim it, as tokens of environments are judged. */
+function claimantsOf(name: string): Promise<string[]> {
+  return sqlOf((sql) =>
+    sql
+      .exec<{ environment: string }>(
+        "SELECT environment FROM claims WHERE name = ? ORDER BY environment",
+        name,
+      )
+      .toArray()
+      .map(({ environment }) => environment),
+  );
+}
+
+function forgetIn<Body = ForgetPlan>(environment: string, name: string, method = "POST") {
+  const path = `/v1/namespaces/${name}/forget?object=ORDERS&environment=${environment}`;
+  return call<Body>(method, path);
 }
 
 function forget<Body = ForgetPlan>(name: string, object = "ORDERS", token = "apply-token") {
@@ -303,6 +322,80 @@ describe("forget", () => {
     expect((await planForget("m11-orders", "OLD_ORDERS")).body.obstacles).toEqual([]);
     expect((await forget("m11-orders", "OLD_ORDERS")).status).toBe(200);
     expect(await namesIn("memory-11")).toEqual([]);
+  });
+
+  it("takes back a claim that is all that is left of a name", async () => {
+    // An earlier version's list, whose names became claims, before a plan has dropped the name.
+    await sqlOf((sql) =>
+      sql.exec("INSERT INTO claims VALUES ('memory-15', 'm15-ordres', 'ORDERS')"),
+    );
+    await emptied("m15-ordres");
+    expect((await planForget("m15-ordres")).body).toMatchObject({
+      isKnown: true,
+      environments: ["memory-15"],
+      obstacles: [],
+    });
+    expect((await forget("m15-ordres")).status).toBe(200);
+    expect(await claimantsOf("m15-ordres")).toEqual([]);
+  });
+
+  it("takes back what one environment has claimed by mistake, and leaves it to the others", async () => {
+    const name = "m16-orders";
+    await sharded("memory-16", name);
+    await reconcile("memory-16");
+    const mistaken = await makePlan("memory-16b", [spec(name, { count: 3 })]);
+    await followRun((await applyPlan(mistaken)).id);
+    await reconcile("memory-16b");
+    const owner = { name: "m16-owner", environments: ["memory-16"] };
+    const statusOf = async () => (await ask(owner, "GET", `/v1/namespaces/${name}`)).status;
+    expect(await statusOf()).toBe(403);
+    // Declared, it is no mistake yet.
+    expect((await forgetIn<{ kind: string }>("memory-16b", name)).body.kind).toBe("blocked");
+    await undeclare("memory-16b");
+    expect((await forgetIn("memory-16b", name, "GET")).body).toMatchObject({
+      environments: ["memory-16b"],
+      keptIn: ["memory-16"],
+      obstacles: [],
+    });
+    expect((await forgetIn("memory-16b", name)).status).toBe(200);
+    expect(await claimantsOf(name)).toEqual(["memory-16"]);
+    expect(await statusOf()).toBe(200);
+    expect(await namesIn("memory-16b")).not.toContain(name);
+    expect(await namesIn("memory-16")).toContain(name);
+    const kept = await sqlOf((sql) =>
+      sql.exec("SELECT name FROM registries WHERE name = ?", name).toArray(),
+    );
+    expect(kept).toHaveLength(1);
+    for (const environment of ["memory-16", "memory-16b"]) {
+      const path = `/v1/events?environment=${environment}&kind=forget`;
+      const { events } = (await call<EventList>("GET", path)).body;
+      expect(events).toHaveLength(environment === "memory-16" ? 0 : 1);
+    }
+  });
+
+  it("leaves the last environment that claims what lives its claim", async () => {
+    const name = "m17-orders";
+    await sharded("memory-17", name);
+    // A plan of another one has seen it, which is no claim.
+    await makePlan("memory-17b", [spec(name)]);
+    await undeclare("memory-17");
+    const refused = await forgetIn<{ kind: string; detail: string }>("memory-17", name);
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("is sharded") },
+    });
+    expect(await claimantsOf(name)).toEqual(["memory-17"]);
+  });
+
+  it("of one environment is refused while a run of it is about the name", async () => {
+    const name = "m18-orders";
+    await sharded("memory-18", name);
+    await controlsOf(name).setPace(1_000_000);
+    const run = await applyPlan(await makePlan("memory-18b", [spec(name, { count: 3 })]));
+    const { obstacles } = (await forgetIn("memory-18b", name, "GET")).body;
+    expect(obstacles).toContainEqual(expect.stringContaining(`run ${run.id} changes '${name}'`));
+    await call("POST", `/v1/runs/${run.id}/cancel`, { body: {} });
+    await followRun(run.id);
   });
 
   it("knows nothing of a name that nobody remembers", async () => {

@@ -16,6 +16,7 @@ import type { Outcome, Session } from "../session.ts";
 interface ForgetOptions extends CommonOptions {
   readonly autoApprove?: boolean;
   readonly object?: string;
+  readonly onlyIn?: string;
 }
 
 const WORDS = {
@@ -35,10 +36,15 @@ export function defineForget(program: Command, perform: Perform): void {
     .option(
       "--object <binding>",
       "its Durable Object binding, when several have a namespace of this name",
+    )
+    .option(
+      "--only-in <environment>",
+      "forget it in this environment, which took the name by mistake, and in no other",
     );
   withHelp(withServerOptions(command), [
     ["shardctl forget orders", "show what is remembered, ask, and forget it"],
     ["shardctl forget orders --object OLD_ORDERS", "one behind a binding that is gone"],
+    ["shardctl forget orders --only-in staging", "it is another environment's"],
   ]).action((name: string, options: ForgetOptions) =>
     perform(options, (session) => forget(session, name, options)),
   );
@@ -54,11 +60,22 @@ async function forget(
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   // Not the manifest's binding: what is declared is not what is to be forgotten.
-  const planned = await api.value.planForget(name, options.object ?? null);
+  const environment = options.onlyIn ?? null;
+  const asked = { object: options.object ?? null, environment };
+  const planned = await api.value.planForget(name, asked);
   if (!planned.ok) return planned;
   const plan = planned.value;
   if (!plan.isKnown)
-    return fail("notFound", `Nothing is remembered of '${name}' in ${plan.object}.`);
+    return fail(
+      "notFound",
+      `Nothing is remembered of '${name}' in ${plan.object}${environment === null ? "" : `, in ${environment}`}.`,
+    );
+  if (environment !== null && plan.environments.some((one) => one !== environment))
+    return fail(
+      "blocked",
+      `Nothing was forgotten: this Worker is older, and would forget '${name}' in ${plan.environments.join(", ")}.`,
+      "Update the Worker, or forget it everywhere: leave --only-in out.",
+    );
   session.show(renderForgetPlan(plan));
   if (plan.obstacles.length > 0) {
     const lines = plan.obstacles.map((obstacle) => `  ${obstacle}`).join("\n");
@@ -68,15 +85,20 @@ async function forget(
     const confirmed = await confirm(session, WORDS, "Read it, then forget it with --auto-approve.");
     if (!confirmed.ok) return confirmed;
   }
-  const forgotten = await api.value.forget(name, plan.object);
+  const forgotten = await api.value.forget(name, { object: plan.object, environment });
   if (!forgotten.ok) return { ok: false, failure: withWayOut(forgotten.failure, name, options) };
   session.say(`Forgotten: ${name} in ${plan.object}.`);
   return { ok: true, value: { exitCode: EXIT.done, json: { forgotten: plan } } };
 }
 
 /** A hint that fits `forget`: it is no guard of a plan that blocks it. */
-function withWayOut(failure: CliFailure, name: string, { object }: ForgetOptions): CliFailure {
+function withWayOut(
+  failure: CliFailure,
+  name: string,
+  { object, onlyIn }: ForgetOptions,
+): CliFailure {
   if (failure.kind !== "blocked") return failure;
   const given = object === undefined ? "" : ` --object ${object}`;
-  return { ...failure, hint: `Look again: shardctl forget ${name}${given}` };
+  const there = onlyIn === undefined ? "" : ` --only-in ${onlyIn}`;
+  return { ...failure, hint: `Look again: shardctl forget ${name}${given}${there}` };
 }

@@ -15,7 +15,7 @@ export interface MemoryParts {
   readonly storage: DurableObjectStorage;
   readonly reconciliation: Pick<
     Reconciliation,
-    "environments" | "environmentsOf" | "declared" | "forget" | "registries"
+    "environments" | "knowersOf" | "claimantsOf" | "declared" | "forget" | "registries"
   >;
   readonly page: Pick<PageFacts, "forget">;
   readonly runs: Pick<RunBook, "active">;
@@ -29,20 +29,24 @@ export class Memory implements MemoryCalls {
     this.#parts = parts;
   }
 
-  known(ref: NamespaceRef): KnownNamespace | null {
+  known(ref: NamespaceRef, only: string | null): KnownNamespace | null {
     const { reconciliation, runs } = this.#parts;
-    const environments = reconciliation.environmentsOf(ref);
+    const knowers = reconciliation.knowersOf(ref);
+    const environments = knowers.filter((one) => only === null || one === only);
     // Of an environment that was renamed nobody can take a manifest away.
     const followed = reconciliation.environments();
     const registry = reconciliation.registries.read(ref);
-    if (environments.length === 0 && registry === null) return null;
+    if (environments.length === 0 && (registry === null || only !== null)) return null;
     const run = runs
       .active()
-      .find(({ actions }) =>
-        actions.some(({ namespace, object }) => namespace === ref.name && object === ref.object),
+      .find(
+        ({ actions, environment }) =>
+          (only === null || only === environment) &&
+          actions.some(({ namespace, object }) => namespace === ref.name && object === ref.object),
       );
     return {
       environments,
+      keptIn: reconciliation.claimantsOf(ref).filter((one) => !environments.includes(one)),
       declaredIn: environments.filter(
         (environment) =>
           followed.includes(environment) &&
@@ -54,17 +58,20 @@ export class Memory implements MemoryCalls {
     };
   }
 
-  forget(ref: NamespaceRef, by: string): boolean {
+  forget(ref: NamespaceRef, only: string | null, by: string): boolean {
     const { storage, reconciliation, page, observation } = this.#parts;
     return storage.transactionSync(() => {
-      const known = this.known(ref);
+      const known = this.known(ref, only);
       if (known === null || known.declaredIn.length > 0 || known.run !== null) return false;
       // One that only its registry tells of was never an environment's: each may want to know.
       const { environments, epoch } = known;
       const told = environments.length > 0 ? environments : reconciliation.environments();
       for (const environment of environments) reconciliation.forget(environment, ref);
-      reconciliation.registries.forget(ref);
-      page.forget(ref);
+      // Others may still look at its objects.
+      if (reconciliation.knowersOf(ref).length === 0) {
+        reconciliation.registries.forget(ref);
+        page.forget(ref);
+      }
       for (const environment of told)
         observation.record(forgetEvent(environment, ref, epoch, by, Date.now()));
       return true;
