@@ -18,6 +18,7 @@ import type { DesiredState } from "../model/spec.ts";
 import { followApplied, followSpec } from "./follow-policies.ts";
 import type { EnvironmentState, ManifestsProblem } from "./environment-state.ts";
 import {
+  declaredSpec,
   digestShape,
   digestSpec,
   newNamespaceState,
@@ -133,7 +134,7 @@ async function followDesired(
     return { ...env, silence: null, treeSha, manifestsProblem: { kind: "empty", reason, detail } };
   }
   const followedAt = ports.now();
-  await adoptSpecs(desired, ports);
+  await adoptSpecs(desired, env.treeSha === null ? null : followedAt, ports);
   // The same tree comes once more after an absence, and nobody has merged anything.
   const since = treeSha === env.treeSha ? {} : { followedAt };
   return { ...env, silence: null, commit, treeSha, ...since, manifestsProblem: null };
@@ -142,8 +143,14 @@ async function followDesired(
 /**
  * Writes the specs that are new or changed, and takes away those that are gone; the others are not
  * touched.
+ *
+ * @param at when they are followed; null for the first ones, which may be older than anything else.
  */
-async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise<void> {
+async function adoptSpecs(
+  desired: DesiredState,
+  at: number | null,
+  ports: ReconcilePorts,
+): Promise<void> {
   const { store, policies, now } = ports;
   const known = new Map(store.digests().map((stored) => [refKey(stored), stored]));
   const declared = new Set<string>();
@@ -164,6 +171,7 @@ async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise
           store.read(spec) ?? newNamespaceState(spec, now()),
           followSpec(spec, ports),
           specDigest,
+          at,
         ),
       );
     else if (canonicalJson(stored.labels) !== canonicalJson(spec.labels)) {
@@ -176,7 +184,7 @@ async function adoptSpecs(desired: DesiredState, ports: ReconcilePorts): Promise
   for (const ref of store.digests()) {
     if (ref.specDigest === null || declared.has(refKey(ref))) continue;
     const state = store.read(ref);
-    if (state) changed.push(await withSpec(state, { spec: null, held: null }, null));
+    if (state) changed.push(await withSpec(state, { spec: null, held: null }, null, at));
     flush(WRITES_MAX);
   }
   flush(0);
@@ -190,12 +198,15 @@ async function withSpec(
   { isEven: _isEven, ...state }: NamespaceState,
   followed: Pick<NamespaceState, "spec" | "held">,
   specDigest: string | null,
+  at: number | null,
 ): Promise<NamespaceState> {
   const { spec } = followed;
+  const isOther = at !== null && manifestOf(state) !== manifestOf(followed);
   const shapeDigest = spec === null ? null : await digestShape(spec);
   return {
     ...state,
     ...followed,
+    ...(isOther ? { declaredAt: at } : {}),
     specDigest,
     shapeDigest,
     pending: null,
@@ -203,6 +214,13 @@ async function withSpec(
     attempts: null,
     heals: [],
   };
+}
+
+/** The manifest that was followed, without its labels and place; other floors make none. */
+function manifestOf({ spec, held }: Pick<NamespaceState, "spec" | "held">): string {
+  if (spec === null) return "";
+  const { labels: _labels, source: _source, ...declared } = declaredSpec({ held }, spec);
+  return canonicalJson(declared);
 }
 
 /** Namespaces that were live once and that no manifest declares: looked at, and reported. */

@@ -18,25 +18,55 @@
 import { policyEvents } from "../history/make-events.ts";
 import { type PolicyChange, followedPolicy, policyAfter, samePolicy } from "../model/policy.ts";
 import type { Change, Plan } from "../model/plan.ts";
-import { DEFAULT_POLICY, type NamespaceSpec } from "../model/spec.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../model/spec.ts";
 import type { ReviewedPlan } from "../reviews/review-lookup.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { DecideContext } from "./judge-all.ts";
 import { declaredSpec, digestLayout, type NamespaceState } from "./namespace-state.ts";
-import type { ReconcilePorts } from "./ports.ts";
+import type { PolicyPort, ReconcilePorts } from "./ports.ts";
 
 type Followed = Pick<NamespaceState, "spec" | "held">;
 
 /** The spec as it is followed. Takes note of a default policy, which needs no review. */
 export function followSpec(spec: NamespaceSpec, { policies }: ReconcilePorts): Followed {
   const known = policies.read(spec.name)?.policy ?? null;
-  const declared = policies.isSource ? (known ?? spec.policy) : spec.policy;
-  const isDefault = known === null && samePolicy(declared, DEFAULT_POLICY);
-  if (isDefault) policies.noteDefault(spec.name);
-  const applied = isDefault ? DEFAULT_POLICY : known;
+  if (isUnnoted(spec, known, policies)) policies.noteDefault(spec.name);
+  return followedNow(spec, known, policies);
+}
+
+/** True for a default policy that was never applied: it needs no review. */
+function isUnnoted(
+  spec: NamespaceSpec,
+  known: Policy | null,
+  { isSource }: Pick<PolicyPort, "isSource">,
+): boolean {
+  return known === null && samePolicy(declaredPolicy(spec, known, isSource), DEFAULT_POLICY);
+}
+
+function declaredPolicy(
+  { policy }: NamespaceSpec,
+  known: Policy | null,
+  isSource: boolean,
+): Policy {
+  return isSource ? (known ?? policy) : policy;
+}
+
+/**
+ * The same beside the policy that was applied last, which may be newer than what the last pass has
+ * followed. Takes note of nothing.
+ *
+ * @param known null where none was ever applied.
+ */
+export function followedNow(
+  spec: NamespaceSpec,
+  known: Policy | null,
+  { floors, isSource }: Pick<PolicyPort, "floors" | "isSource">,
+): Followed {
+  const declared = declaredPolicy(spec, known, isSource);
+  const applied = isUnnoted(spec, known, { isSource }) ? DEFAULT_POLICY : known;
   const isApplied = applied !== null && samePolicy(applied, declared);
-  const policy = followedPolicy(declared, applied, policies.floors);
+  const policy = followedPolicy(declared, applied, floors);
   const isAsDeclared = isApplied && policy.within === undefined && samePolicy(policy, declared);
   return { spec: { ...spec, policy }, held: isAsDeclared ? null : { declared, isApplied } };
 }

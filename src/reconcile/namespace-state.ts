@@ -67,6 +67,11 @@ export interface NamespaceState extends NamespaceRef {
    * owner's floors. Null, or absent in what was written before, where it is followed itself.
    */
   readonly held?: { readonly declared: Policy; readonly isApplied: boolean } | null;
+  /**
+   * When its manifest became another one, came or went, in milliseconds since the Unix epoch.
+   * Absent while nobody knows, as after the first reading.
+   */
+  readonly declaredAt?: number;
   /** Of the declared spec without its labels and position, and of the floors. */
   readonly specDigest: string | null;
   /** Of what the spec asks of the layout: policy and order are not part of it. */
@@ -220,12 +225,18 @@ export function declaresUnapplied({ held }: Pick<NamespaceState, "held">): boole
 }
 
 /** The spec as its manifest declares it. */
-export function declaredSpec({ held }: NamespaceState, spec: NamespaceSpec): NamespaceSpec {
+export function declaredSpec(
+  { held }: { readonly held?: NamespaceState["held"] | undefined },
+  spec: NamespaceSpec,
+): NamespaceSpec {
   return held ? { ...spec, policy: held.declared } : spec;
 }
 
 /** The spec with the policy that guards judge by: a declared one counts where it is stricter. */
-export function guardedSpec({ held }: NamespaceState, spec: NamespaceSpec): NamespaceSpec {
+export function guardedSpec(
+  { held }: Pick<NamespaceState, "held">,
+  spec: NamespaceSpec,
+): NamespaceSpec {
   return held ? { ...spec, policy: stricterPolicy(spec.policy, held.declared) } : spec;
 }
 

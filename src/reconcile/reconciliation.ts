@@ -34,7 +34,8 @@ import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { areWindowsOpen } from "../runs/windows.ts";
 import { BlobStore, createAppliedSource, createManifestSource } from "./manifest-source.ts";
-import { declaredSpec, guardedSpec } from "./namespace-state.ts";
+import { followedNow } from "./follow-policies.ts";
+import { declaredSpec, guardedSpec, type NamespaceState } from "./namespace-state.ts";
 import { Pauses } from "../pauses/pauses.ts";
 import {
   type AppliedRepair,
@@ -281,22 +282,47 @@ export class Reconciliation implements ReconcileCalls {
     return this.#store(environment).readEnvironment();
   }
 
-  /** The namespace's manifest as it is followed; null without one. */
+  /**
+   * The namespace's manifest as it is followed, with the policy that was applied last; null without
+   * one.
+   */
   declared(environment: string, namespace: string): NamespaceSpec | null {
-    return this.#store(environment).readDeclared(namespace)?.spec ?? null;
+    const state = this.#store(environment).readDeclared(namespace);
+    return state?.spec ? this.#followedNow(environment, state, state.spec).spec : null;
   }
 
   /** The namespace as the merged manifests have it; null where the environment follows none. */
   followed(environment: string, namespace: string): Followed | null {
     if (!this.#hasRepository() || !this.environments().includes(environment)) return null;
     const store = this.#store(environment);
+    const followedAt = store.readEnvironment()?.followedAt ?? null;
     const state = store.readDeclared(namespace);
-    const spec = state?.spec ?? null;
-    return {
-      declared: state && spec ? declaredSpec(state, spec) : null,
-      guarding: state && spec ? guardedSpec(state, spec).policy : null,
-      followedAt: store.readEnvironment()?.followedAt ?? null,
-    };
+    if (state?.spec) {
+      const { spec, held = null } = this.#followedNow(environment, state, state.spec);
+      return {
+        declared: declaredSpec(state, state.spec),
+        guarding: spec && guardedSpec({ held }, spec).policy,
+        followedAt,
+        declaredAt: state.declaredAt ?? null,
+      };
+    }
+    const left = store.readNamed(namespace);
+    // Of a name that was dropped since, nothing is known but when anything was merged.
+    const declaredAt =
+      left.length === 0 ? followedAt : Math.max(...left.map((one) => one.declaredAt ?? 0));
+    return { declared: null, guarding: null, followedAt, declaredAt };
+  }
+
+  /** A pass follows what was applied since only when it begins. */
+  #followedNow(
+    environment: string,
+    state: NamespaceState,
+    spec: NamespaceSpec,
+  ): Pick<NamespaceState, "spec" | "held"> {
+    const { policies, floors } = this.#parts;
+    const known = policies.read(environment, state.name)?.policy ?? null;
+    const isSource = !this.#hasRepository();
+    return followedNow(declaredSpec(state, spec), known, { floors: floors(), isSource });
   }
 
   pause(): Pause | null {

@@ -129,6 +129,11 @@ export class StateStore implements ReconcileStore {
     return this.#bodies("name = ? AND specDigest IS NOT NULL", name)[0] ?? null;
   }
 
+  /** All of that name, whether a manifest declares them or not. */
+  readNamed(name: string): NamespaceState[] {
+    return this.#bodies("name = ?", name);
+  }
+
   write(states: readonly NamespaceState[]): void {
     this.requireOpen();
     for (const state of states) {

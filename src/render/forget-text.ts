@@ -4,7 +4,7 @@ import type { ForgetPlan } from "../model/forget.ts";
 import { printable } from "./printable.ts";
 
 export function renderForgetPlan(plan: ForgetPlan): string {
-  const { name, object, environments, keptIn = [], epoch, members, obstacles } = plan;
+  const { name, object, environments, keptIn, epoch, members, obstacles } = plan;
   const known = [
     ...(environments.length > 0 ? [`it is listed in ${environments.join(", ")}`] : []),
     ...(keptIn.length > 0 ? [`${keptIn.join(", ")} would keep it, and what was seen of it`] : []),

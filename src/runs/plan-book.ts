@@ -60,6 +60,8 @@ export interface Followed {
    * for never.
    */
   readonly followedAt: number | null;
+  /** When its own one was last another than before, or came or went; null where nobody knows. */
+  readonly declaredAt: number | null;
 }
 
 /** The policies of a run that has succeeded. */
@@ -194,22 +196,26 @@ export class PlanBook implements PlanCalls {
    * Applies the policies of a run that has succeeded: what was reviewed with its changes, but for
    * what a merge has taken back while it ran.
    */
-  applyPolicies({ fingerprint, environment, startedAt }: Run): RunPolicies {
+  applyPolicies(run: Run): RunPolicies {
+    const { fingerprint, environment } = run;
     const { policies } = this.#parts;
     const changes = this.read(fingerprint)?.policies ?? [];
-    const takenBack = changes.filter((change) => this.#isTakenBack(environment, change, startedAt));
+    const takenBack = changes.filter((change) => this.#isTakenBack(run, change));
     const standing = changes.filter((change) => !takenBack.includes(change));
     return { applied: policies.apply(environment, standing), takenBack };
   }
 
   /**
-   * True when manifests that were merged since say otherwise. Older ones may precede the plan, or
-   * be what somebody applies another policy beside, by hand.
+   * True when manifests that were merged since say otherwise. Older ones may precede the plan. What
+   * a pull request has shown was merged before its run; what somebody applies by hand, beside what
+   * is merged, is taken back only by a merge that touches the namespace's manifest.
    */
-  #isTakenBack(environment: string, change: PolicyChange, since: number): boolean {
+  #isTakenBack({ environment, origin, startedAt }: Run, change: PolicyChange): boolean {
     const { policies, followed } = this.#parts;
     const merged = followed(environment, change.namespace);
-    if (merged === null || merged.followedAt === null || merged.followedAt <= since) return false;
+    if (merged === null) return false;
+    const isMerged = (origin?.pull ?? null) !== null;
+    if (((isMerged ? merged.followedAt : merged.declaredAt) ?? 0) <= startedAt) return false;
     const before = policies.read(environment, change.namespace)?.policy ?? DEFAULT_POLICY;
     return (
       merged.declared === null || !samePolicy(merged.declared.policy, policyAfter(change, before))

@@ -162,3 +162,45 @@ it("applies no policy at the end of a run that a merge has taken back meanwhile"
     { fields: [{ field: "retainHours", from: 24, to: 1 }] },
   ]);
 });
+
+it("applies a policy by hand beside a merge that is about something else", async () => {
+  const merged = manifest("rg3-hand", 2, "maxSkew: 100");
+  github.pushMain({ [PATH]: merged });
+  await reconcileNow();
+  const loose = manifest("rg3-hand", 3, "maxSkew: 100, retainHours: 1");
+  const plan = await planFor(specsOf(loose));
+  await controlsOf("rg3-hand").setPace(10_000);
+  const { body } = await ask<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`);
+  github.pushMain({ [PATH]: `${merged}---\n${manifest("rg3-other", 2, "maxSkew: 100")}` });
+  await reconcileNow();
+  await controlsOf("rg3-hand").setPace(1);
+  expect(await endOf(body.id)).toMatchObject({ state: "succeeded" });
+  // It is applied: what is merged shows as a change back.
+  expect((await planFor(specsOf(merged))).policies).toMatchObject([
+    { fields: [{ field: "retainHours", from: 1, to: 24 }] },
+  ]);
+});
+
+it("guards by a policy from the moment on in which it was applied, before any tick", async () => {
+  const tight = manifest("rg4-now", 2, "maxSkew: 100, budget: { rows: 1 }");
+  const wide = manifest("rg4-now", 2, "maxSkew: 100, budget: { rows: 1000000 }");
+  github.pushMain({ [PATH]: tight });
+  await reconcileNow();
+  const first = await planFor(specsOf(tight));
+  const apply = (fingerprint: string, overrides: readonly string[] = []) =>
+    ask<Run & { detail: string }>("POST", `/v1/plans/${fingerprint}/apply`, {
+      body: { overrides },
+    });
+  await endOf((await apply(first.fingerprint, ["budget"])).body.id);
+  github.pushMain({ [PATH]: wide });
+  await reconcileNow();
+  await endOf((await apply((await planFor(specsOf(wide))).fingerprint)).body.id);
+  // No tick has followed it yet.
+  const next = await planFor(
+    specsOf(manifest("rg4-now", 3, "maxSkew: 100, budget: { rows: 1000000 }")),
+  );
+  expect(next.blocks).toEqual([]);
+  const { status, body } = await apply(next.fingerprint);
+  expect(status, body.detail).toBe(202);
+  expect(await endOf(body.id)).toMatchObject({ state: "succeeded" });
+});

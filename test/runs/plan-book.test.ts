@@ -51,12 +51,13 @@ class Shelf {
     return plan;
   }
 
-  runOf(plan: Plan): Run {
+  /** @param pull null for one that somebody has started by hand. */
+  runOf(plan: Plan, pull: number | null = null): Run {
     return createRun(plan, {
       id: "run-1",
       requestedBy: "ci",
       overrides: [],
-      origin: null,
+      origin: pull === null ? null : { pull, commit: null, runUrl: null },
       leaseToken: 1,
       shown: null,
       now: NOON,
@@ -70,16 +71,21 @@ class Shelf {
 
 describe("the policies of a run that has succeeded", () => {
   const WIDE = { budgetRows: 9_000 };
-  const merged = (policy: Partial<Policy> | null, followedAt: number | null): Followed => {
+  /** Merged at that time, with a manifest of `orders` that has changed then or earlier. */
+  const merged = (
+    policy: Partial<Policy> | null,
+    followedAt: number | null,
+    declaredAt = followedAt,
+  ): Followed => {
     const declared = policy === null ? null : spec("orders", { count: 12, policy });
-    return { declared, guarding: declared?.policy ?? null, followedAt };
+    return { declared, guarding: declared?.policy ?? null, followedAt, declaredAt };
   };
 
-  async function after(followed: Followed | null): Promise<Policy> {
+  async function after(followed: Followed | null, pull: number | null = null): Promise<Policy> {
     const shelf = new Shelf();
     const plan = await shelf.plan(WIDE);
     shelf.followed = followed;
-    shelf.book.applyPolicies(shelf.runOf(plan));
+    shelf.book.applyPolicies(shelf.runOf(plan, pull));
     return shelf.applied() ?? DEFAULT_POLICY;
   }
 
@@ -110,6 +116,14 @@ describe("the policies of a run that has succeeded", () => {
     // The job of a merge comes before the tick that reads it.
     for (const followedAt of [null, NOON - 60_000, NOON])
       expect(await after(merged({}, followedAt))).toMatchObject(WIDE);
+  });
+
+  it("of a run by hand are applied beside a merge that is about something else", async () => {
+    for (const declaredAt of [null, NOON - 60_000])
+      expect(await after(merged({}, NOON + 1, declaredAt))).toMatchObject(WIDE);
+    // What a pull request has shown was merged: later manifests without it have taken it back.
+    expect(await after(merged({}, NOON + 1, NOON - 60_000), 7)).toEqual(DEFAULT_POLICY);
+    expect(await after(merged(WIDE, NOON + 1, NOON + 1), 7)).toMatchObject(WIDE);
   });
 
   it("of other namespaces are applied all the same", async () => {

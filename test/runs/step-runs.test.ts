@@ -37,7 +37,7 @@ const specsOf = (policy: Partial<Policy>) =>
 /** The specs as they are merged, with another policy than that of the plan. */
 const mergedAs = (policy: Partial<Policy>): Followed => {
   const [declared = null] = specsOf(policy);
-  return { declared, guarding: declared?.policy ?? null, followedAt: null };
+  return { declared, guarding: declared?.policy ?? null, followedAt: null, declaredAt: null };
 };
 
 interface PlanParts extends Partial<Change> {

@@ -275,7 +275,7 @@ describe("forget", () => {
   it.each<[string, (environment: string) => Promise<unknown>]>([
     ["a tick", (environment) => reconcile(environment)],
     ["a plan", (environment) => makePlan(environment, [spec(`${environment}-other`)])],
-  ])("is not undone by %s that has asked the object before", async (what, ask) => {
+  ])("is not undone by %s that has asked the object before", async (what, begin) => {
     const environment = `memory-13-${what.slice(2)}`;
     const name = `${environment}-orders`;
     await sharded(environment, name);
@@ -284,7 +284,7 @@ describe("forget", () => {
     const controls = controlsOf(name);
     const before = (await controls.verbs()).length;
     await controls.setDelay(2000);
-    const asking = ask(environment);
+    const asking = begin(environment);
     await vi.waitFor(async () => expect((await controls.verbs()).length).toBeGreaterThan(before), {
       timeout: 10_000,
       interval: 20,
