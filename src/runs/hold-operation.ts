@@ -66,8 +66,8 @@ export type FindHold = (change: Change) => string | null;
 export interface HoldQuestion {
   readonly pausedBy: string | null;
   readonly overrides: readonly Guard[];
-  /** The specs under the run's plan, as its guards judge them; read only when somebody asks. */
-  readonly specs: () => readonly NamespaceSpec[] | null;
+  /** The spec under the run's plan, as its guards judge it; asked only when somebody needs it. */
+  readonly guarded: (namespace: string) => NamespaceSpec | null;
   /** The policies that the run's plan changes. */
   readonly changed: () => readonly PolicyChange[];
   /**
@@ -82,17 +82,15 @@ export interface HoldQuestion {
 export function findHold({
   pausedBy,
   overrides,
-  specs: readSpecs,
+  guarded,
   changed,
   declared,
   now,
 }: HoldQuestion): FindHold {
-  let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
   return ({ namespace }) => {
     if (pausedBy !== null) return `everything is paused by ${pausedBy}`;
     if (overrides.includes("window")) return null;
-    specs ??= new Map(readSpecs()?.map((spec) => [spec.name, spec]));
-    if (areWindowsOpen(specs.get(namespace)?.policy ?? { windows: [] }, now)) return null;
+    if (areWindowsOpen(guarded(namespace)?.policy ?? { windows: [] }, now)) return null;
     const followed = declared(namespace)?.policy;
     if (followed === undefined || !areWindowsOpen(followed, now)) return WINDOW_CLOSED;
     const own = changed().find((change) => change.namespace === namespace);

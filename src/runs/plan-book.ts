@@ -64,6 +64,13 @@ export interface Followed {
   readonly declaredAt: number | null;
 }
 
+/** A stored plan, as steps of its run ask about it. */
+export interface OpenPlan {
+  readonly plan: Plan;
+  /** Null for a namespace that it does not change. */
+  readonly guarded: (namespace: string) => NamespaceSpec | null;
+}
+
 /** The policies of a run that has succeeded. */
 export interface RunPolicies {
   readonly applied: readonly PolicyChange[];
@@ -168,28 +175,47 @@ export class PlanBook implements PlanCalls {
     return specs && encodeJson(specs);
   }
 
-  /**
-   * The specs under the plan as its guards judge them now: what the plan loosens counts as before,
-   * also once it was applied, and what was merged or applied since counts where it is stricter.
-   */
+  /** The specs under the plan as its guards judge them now; see `open`. */
   readGuarded(fingerprint: string): readonly NamespaceSpec[] | null {
-    const plan = this.read(fingerprint);
+    const opened = this.open(fingerprint);
     const desired = this.readDesired(fingerprint);
-    if (plan === null || desired === null) return null;
-    const { policies, floors, followed } = this.#parts;
-    const own = new Map(plan.policies?.map((change) => [change.namespace, change]));
+    if (opened === null || desired === null) return null;
+    return desired.namespaces.map((spec) => opened.guarded(spec.name) ?? spec);
+  }
+
+  /**
+   * The plan, decoded once, with the specs of what it changes as its guards judge them at the
+   * moment of each question: what the plan loosens counts as before, also once it was applied, and
+   * what was merged or applied since counts where it is stricter.
+   */
+  open(fingerprint: string): OpenPlan | null {
+    const plan = this.read(fingerprint);
+    if (plan === null) return null;
     const changed = new Set(plan.changes.map(({ namespace }) => namespace));
-    return desired.namespaces.map((spec) => {
-      if (!changed.has(spec.name)) return spec;
-      const change = own.get(spec.name);
-      const hasBefore = change !== undefined && !change.isNew;
-      const before = hasBefore ? policyBefore(change, spec.policy) : spec.policy;
-      const applied = policies.read(plan.environment, spec.name);
-      const judged = stricterPolicy(spec.policy, before);
-      const standing = guardPolicy(judged, applied?.policy ?? null, floors());
-      const merged = followed(plan.environment, spec.name)?.guarding ?? standing;
-      return { ...spec, policy: stricterPolicy(standing, merged) };
-    });
+    const specs = new Map(
+      this.readDesired(fingerprint)
+        ?.namespaces.filter(({ name }) => changed.has(name))
+        .map((spec) => [spec.name, spec]),
+    );
+    const own = new Map(plan.policies?.map((change) => [change.namespace, change]));
+    return {
+      plan,
+      guarded: (namespace) => {
+        const spec = specs.get(namespace);
+        return spec ? this.#guard(plan.environment, spec, own.get(namespace) ?? null) : null;
+      },
+    };
+  }
+
+  #guard(environment: string, spec: NamespaceSpec, change: PolicyChange | null): NamespaceSpec {
+    const { policies, floors, followed } = this.#parts;
+    const hasBefore = change !== null && !change.isNew;
+    const before = hasBefore ? policyBefore(change, spec.policy) : spec.policy;
+    const applied = policies.read(environment, spec.name);
+    const judged = stricterPolicy(spec.policy, before);
+    const standing = guardPolicy(judged, applied?.policy ?? null, floors());
+    const merged = followed(environment, spec.name)?.guarding ?? standing;
+    return { ...spec, policy: stricterPolicy(standing, merged) };
   }
 
   /**

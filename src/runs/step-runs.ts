@@ -9,7 +9,7 @@ import type { Guard } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { logError } from "../log.ts";
-import type { PlanBook } from "./plan-book.ts";
+import type { OpenPlan, PlanBook } from "./plan-book.ts";
 import type { CoordinatorStore, RunRow } from "./store.ts";
 import { findHold, type FindHold } from "./hold-operation.ts";
 import { COUNT_AGE_MAX_MS, judgeDescribed } from "./judge-start.ts";
@@ -35,6 +35,8 @@ export interface RunStepsParts {
 
 export class RunSteps {
   readonly #parts: RunStepsParts;
+  /** Plans of active runs, which a step need not decode again; by run. */
+  readonly #open = new Map<string, OpenPlan>();
 
   constructor(parts: RunStepsParts) {
     this.#parts = parts;
@@ -47,10 +49,10 @@ export class RunSteps {
 
   /** Never throws: a run that cannot be stepped must not keep the others from theirs. */
   async #step({ id, fingerprint, faults }: RunRow): Promise<void> {
-    const { book, plans, live } = this.#parts;
+    const { book, live } = this.#parts;
     try {
       const before = book.load(id);
-      const plan = plans.read(fingerprint);
+      const opened = this.#openPlan(id, fingerprint);
       const now = Date.now();
       if (this.#isFenced(id))
         book.write(
@@ -59,12 +61,12 @@ export class RunSteps {
           0,
           now,
         );
-      else if (plan)
+      else if (opened)
         this.#save(
           before,
-          await advanceRun(before, plan, live(), now, {
-            findHold: this.#findHold(before, now),
-            ...this.#terms(before, now),
+          await advanceRun(before, opened.plan, live(), now, {
+            findHold: this.#findHold(before, opened, now),
+            ...this.#terms(before, opened, now),
           }),
         );
       else
@@ -77,6 +79,13 @@ export class RunSteps {
     } catch (error) {
       this.#saveFault(id, faults + 1, error);
     }
+    if (book.find(id)?.run.state !== "running") this.#open.delete(id);
+  }
+
+  #openPlan(id: string, fingerprint: string): OpenPlan | null {
+    const opened = this.#open.get(id) ?? this.#parts.plans.open(fingerprint);
+    if (opened !== null) this.#open.set(id, opened);
+    return opened;
   }
 
   /**
@@ -119,15 +128,10 @@ export class RunSteps {
    * is judged again by the counts of its own moment, against those that were agreed to then. Limits
    * are those of its own moment in any case.
    */
-  #terms({ run, shown }: RunRecord, now: number): StartTerms {
-    const { plans, live } = this.#parts;
-    let read: ReadonlyMap<string, NamespaceSpec> | null = null;
-    const specs = (): ReadonlyMap<string, NamespaceSpec> => {
-      read ??= new Map(plans.readGuarded(run.fingerprint)?.map((spec) => [spec.name, spec]));
-      return read;
-    };
+  #terms({ run, shown }: RunRecord, { guarded }: OpenPlan, now: number): StartTerms {
+    const { live } = this.#parts;
     const judge: JudgeStart = async (change, described) => {
-      const spec = specs().get(change.namespace);
+      const spec = guarded(change.namespace);
       if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
       // The clock's guards are the hold's, which knows what was merged since: they have passed.
       const overrides: readonly Guard[] = [...run.overrides, "window", "suspend"];
@@ -135,16 +139,16 @@ export class RunSteps {
     };
     return {
       judge: Math.abs(now - run.startedAt) <= COUNT_AGE_MAX_MS ? null : judge,
-      standing: (namespace) => specs().get(namespace)?.policy ?? null,
+      standing: (namespace) => guarded(namespace)?.policy ?? null,
     };
   }
 
-  #findHold({ run }: RunRecord, now: number): FindHold {
+  #findHold({ run }: RunRecord, { plan, guarded }: OpenPlan, now: number): FindHold {
     return findHold({
       pausedBy: this.#parts.pause()?.by ?? null,
       overrides: run.overrides,
-      specs: () => this.#parts.plans.readGuarded(run.fingerprint),
-      changed: () => this.#parts.plans.read(run.fingerprint)?.policies ?? [],
+      guarded,
+      changed: () => plan.policies ?? [],
       declared: (namespace) => this.#parts.declared(run.environment, namespace),
       now,
     });

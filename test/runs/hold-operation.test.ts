@@ -16,7 +16,7 @@ function holdOf(followed: Partial<Policy>, changed: Partial<Policy> | null): str
   const find = findHold({
     pausedBy: null,
     overrides: [],
-    specs: () => [spec("orders", { policy: held })],
+    guarded: () => spec("orders", { policy: held }),
     changed: () => (changed ? comparePolicies([declared], applied({ orders: held })) : []),
     declared: () => spec("orders", { policy: followed }),
     now: AT_NOON,

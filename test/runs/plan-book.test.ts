@@ -121,7 +121,7 @@ describe("the policies of a run that has succeeded", () => {
   it("of a run by hand are applied beside a merge that is about something else", async () => {
     for (const declaredAt of [null, NOON - 60_000])
       expect(await after(merged({}, NOON + 1, declaredAt))).toMatchObject(WIDE);
-    // What a pull request has shown was merged: later manifests without it have taken it back.
+    // That of a pull request was merged: later manifests without it have taken it back.
     expect(await after(merged({}, NOON + 1, NOON - 60_000), 7)).toEqual(DEFAULT_POLICY);
     expect(await after(merged(WIDE, NOON + 1, NOON + 1), 7)).toMatchObject(WIDE);
   });

@@ -30,8 +30,8 @@ import { openNodeSql } from "../support/node-sql.ts";
 const NOON = Date.UTC(2026, 2, 2, 12);
 const YEAR_MS = 365 * 24 * 3_600_000;
 const NAMES = ["a", "b"];
-const specsOf = (policy: Partial<Policy>) =>
-  NAMES.map((name) =>
+const specsOf = (policy: Partial<Policy>, names: readonly string[] = NAMES) =>
+  names.map((name) =>
     spec(name, { count: 2, shardKey: "id", policy: { maxSkew: 100, ...policy } }),
   );
 /** The specs as they are merged, with another policy than that of the plan. */
@@ -44,21 +44,21 @@ interface PlanParts extends Partial<Change> {
   /** Of the plan's specs. */
   readonly limits: Partial<Policy>;
   readonly policies: readonly PolicyChange[];
+  /** Namespaces that the plan changes. */
+  readonly names: readonly string[];
 }
 
 const ID = "run-1";
 
 class Bench {
-  readonly live: MemoryAccess = createMemoryAccess({
-    namespaces: NAMES.map(unshardedNamespace),
-    now: () => Date.now(),
-    pollsToComplete: () => 100,
-  });
+  readonly live: MemoryAccess;
   /** Called before each answer to a run's step. */
   onAsked: () => void = () => undefined;
   paused: Pause | null = null;
   /** Every namespace as it is merged. */
   followed: Followed | null = null;
+  /** Namespaces that were asked for as they are merged. */
+  readonly asked: string[] = [];
   /** Requests that have started something. */
   readonly requests: StartOperation[] = [];
   readonly policies: PolicyStore;
@@ -68,7 +68,12 @@ class Bench {
 
   /** @param isHeal true for a run whose counts nobody was shown. */
   constructor(budgetRows = 100, isHeal = false, changes: Partial<PlanParts> = {}) {
-    const { limits = {}, policies, ...changed } = changes;
+    const { limits = {}, policies, names = NAMES, ...changed } = changes;
+    this.live = createMemoryAccess({
+      namespaces: names.map(unshardedNamespace),
+      now: () => Date.now(),
+      pollsToComplete: () => 100,
+    });
     const sql = openNodeSql();
     const storage = {
       sql,
@@ -81,7 +86,10 @@ class Bench {
       storage,
       store,
       policies: this.policies,
-      followed: () => this.followed,
+      followed: (_environment, name) => {
+        this.asked.push(name);
+        return this.followed;
+      },
       floors: () => ({}),
       keptPlans: () => [],
       declared: () => [],
@@ -109,13 +117,13 @@ class Bench {
       declared: () => null,
     });
     const plan = {
-      ...planOf(NAMES.map((name) => ({ ...shardChange(name), ...changed }))),
+      ...planOf(names.map((name) => ({ ...shardChange(name), ...changed }))),
       ...(policies ? { policies } : {}),
     };
     const desired = encodeJson({
       environment: plan.environment,
       commit: null,
-      namespaces: specsOf({ budgetRows, ...limits }),
+      namespaces: specsOf({ budgetRows, ...limits }, names),
     });
     plans.put(
       {
@@ -170,6 +178,35 @@ class Bench {
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: NOON }));
 afterEach(() => void vi.useRealTimers());
+
+describe("a step of a run of many changes", () => {
+  const names = Array.from({ length: 200 }, (_, index) => `n${index}`);
+
+  it("decodes its plan once for all steps, and asks about the changes that it is at", async () => {
+    const bench = new Bench(100, false, { names });
+    const spy = vi.spyOn(JSON, "parse");
+    for (let steps = 0; steps < 5; steps++) await bench.step();
+    const decoded = spy.mock.calls.filter(([text]) => /^\{.*"(?:changes|namespaces)":/.test(text));
+    spy.mockRestore();
+    // The plan, and the desired state under it.
+    expect(decoded).toHaveLength(2);
+    const running = bench.states().filter((state) => state === "running").length;
+    expect(running).toBeGreaterThan(0);
+    expect(new Set(bench.asked).size).toBeLessThanOrEqual(2 * running);
+    expect(bench.asked.length).toBeLessThanOrEqual(4 * 2 * running * 5);
+  });
+
+  it("is judged by what holds at its time, though its plan is decoded no more", async () => {
+    const bench = new Bench();
+    await bench.step();
+    bench.followed = mergedAs({ suspend: true });
+    for (let steps = 0; steps < 3; steps++) await bench.step();
+    expect(bench.states()).toEqual(["pending", "pending"]);
+    bench.followed = null;
+    for (let steps = 0; steps < 3; steps++) await bench.step();
+    expect(bench.states()).toEqual(["running", "running"]);
+  });
+});
 
 describe("while a step asks namespaces", () => {
   it("a change is let go, and stays so", async () => {

@@ -382,7 +382,7 @@ export class World {
     return findHold({
       pausedBy: this.paused?.by ?? null,
       overrides: run.overrides,
-      specs: () => this.#head.specs,
+      guarded: (namespace) => this.#head.specs.find(({ name }) => name === namespace) ?? null,
       changed: () => [],
       declared: () => null,
       now: this.now,
