@@ -17,13 +17,14 @@
  */
 import { policyEvents } from "../history/make-events.ts";
 import { type PolicyChange, followedPolicy, policyAfter, samePolicy } from "../model/policy.ts";
-import type { Change, Plan } from "../model/plan.ts";
+import type { Plan } from "../model/plan.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../model/spec.ts";
 import type { ReviewedPlan } from "../reviews/review-lookup.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { DecideContext } from "./judge-all.ts";
-import { declaredSpec, digestLayout, type NamespaceState } from "./namespace-state.ts";
+import { declaredSpec, type NamespaceState } from "./namespace-state.ts";
+import { changeIn, isMade, policyIn } from "./plan-progress.ts";
 import type { PolicyPort, ReconcilePorts } from "./ports.ts";
 
 type Followed = Pick<NamespaceState, "spec" | "held">;
@@ -137,45 +138,8 @@ export function plansAwaitedBy(
 ): Plan[] {
   return reviewed
     .map(({ plan }) => plan)
-    .filter(
-      ({ changes, policies = [] }) =>
-        changes.some((change) => change.namespace === namespace) &&
-        policies.some((change) => change.namespace === namespace && isAwaited(change, ports)),
-    );
-}
-
-/** True when nothing of the plan is left to do but its policies. */
-export async function isMade({ plan }: ReviewedPlan, { store }: ReconcilePorts): Promise<boolean> {
-  const states = plan.changes.map(
-    (change) => [change, store.readDeclared(change.namespace)] as const,
-  );
-  if (!states.every(([change, state]) => state === null || hasMovedOn(change, state))) return false;
-  for (const [change, state] of states)
-    if (state !== null && !(await isDone(change, state))) return false;
-  return true;
-}
-
-/**
- * Says that live is at rest, as declared, and no longer what the change starts from. A heal may be
- * pending: it is no change of the plan, and what the policy allows may be what it waits for.
- */
-function hasMovedOn({ epoch }: Change, state: NamespaceState): boolean {
-  const { pending, run, progress, registry, silences, syncedDigest, shapeDigest } = state;
-  return (
-    pending?.cause !== "declared" &&
-    run === null &&
-    progress === null &&
-    silences === 0 &&
-    syncedDigest === shapeDigest &&
-    registry !== null &&
-    registry.epoch > epoch
-  );
-}
-
-/**
- * Where live has become another one than planned, as by a later plan, nothing is left to do once
- * the new policy would not ask for anything either.
- */
-async function isDone({ to }: Change, { registry, isEven }: NamespaceState): Promise<boolean> {
-  return isEven === true || registry?.layoutDigest === (await digestLayout(to));
+    .filter((plan) => {
+      const policy = policyIn(plan, namespace);
+      return policy !== null && changeIn(plan, namespace) !== null && isAwaited(policy, ports);
+    });
 }

@@ -32,6 +32,7 @@ import {
   type NamespaceState,
 } from "./namespace-state.ts";
 import type { LookContext } from "./look/note-look.ts";
+import { changeIn } from "./plan-progress.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
 export type DecideContext = LookContext;
@@ -125,18 +126,18 @@ function noteAwaited(state: NamespaceState, approval: Approval, now: number): Na
 }
 
 export function shows(plan: Plan, name: string): boolean {
-  return plan.changes.some(({ namespace }) => namespace === name);
+  return changeIn(plan, name) !== null;
 }
 
 /** A change waits for what it depends on, unless one run makes both in order. */
 function holdDependents(cases: readonly Case[], { store }: ReconcilePorts): Case[] {
+  const byName = new Map(cases.map((one) => [one.state.name, one]));
   const order = orderByDependency(
     cases.map(({ spec }) => ({
       ...spec,
-      dependsOn: spec.dependsOn.filter((name) => cases.some(({ state }) => state.name === name)),
+      dependsOn: spec.dependsOn.filter((name) => byName.has(name)),
     })),
   );
-  const byName = new Map(cases.map((one) => [one.state.name, one]));
   const isReady = (name: string): boolean => {
     const own = byName.get(name);
     if (own) return own.verdict.kind === "apply";
@@ -204,10 +205,9 @@ async function findApproval(
   const shown: Shown[] = [];
   if (answer.kind === "found") {
     for (const { plan, pull, isOrdered } of answer.plans) {
-      for (const change of plan.changes) {
-        if (change.namespace === state.name && (await isSameChange(state, pending, change)))
-          shown.push({ pull, isOrdered, change, blocks: settledBlocks(plan, change) });
-      }
+      const change = changeIn(plan, state.name);
+      if (change !== null && (await isSameChange(state, pending, change)))
+        shown.push({ pull, isOrdered, change, blocks: settledBlocks(plan, change) });
     }
   }
   const [first] = shown;

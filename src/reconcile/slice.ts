@@ -13,6 +13,7 @@ import {
   type TickFigures,
 } from "./environment-state.ts";
 import { plansAwaitedBy } from "./follow-policies.ts";
+import { changeIn, PlanProgress } from "./plan-progress.ts";
 import type { DecideContext } from "./judge-all.ts";
 import type { ReconcilePorts } from "./ports.ts";
 
@@ -31,6 +32,7 @@ export class Slice {
   state: EnvironmentState;
   readonly ports: ReconcilePorts;
   readonly #budget: SliceBudget;
+  readonly #progress: PlanProgress;
   #spent = 0;
   #answer: Promise<ReviewAnswer> | null = null;
 
@@ -41,6 +43,7 @@ export class Slice {
       live: watchRegistries(ports.live, (ref) => ports.registries.read(ref)),
     };
     this.#budget = budget;
+    this.#progress = new PlanProgress(ports.store);
     this.state = ports.store.readEnvironment() ?? newEnvironmentState(ports.environment);
   }
 
@@ -90,8 +93,10 @@ export class Slice {
   /** As the slice is now: looks and decisions are given it anew. */
   context(): DecideContext {
     const { ports } = this;
+    this.#progress.askAgain();
     return {
       env: this.state,
+      progress: this.#progress,
       ports,
       live: ports.live,
       managed: ports.store.totals().managed,
@@ -129,9 +134,6 @@ export class Slice {
   async #basisFor(namespace: string): Promise<Plan | null> {
     const answer = await this.#reviews();
     if (answer.kind !== "found") return null;
-    return (
-      answer.plans.find(({ plan }) => plan.changes.some((change) => change.namespace === namespace))
-        ?.plan ?? null
-    );
+    return answer.plans.find(({ plan }) => changeIn(plan, namespace) !== null)?.plan ?? null;
   }
 }

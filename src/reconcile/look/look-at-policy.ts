@@ -11,12 +11,12 @@
  * | the reviews could not be looked up                    | as before                                 |
  */
 import { changedFields } from "../../model/policy.ts";
-import type { Change } from "../../model/plan.ts";
 import { DEFAULT_POLICY } from "../../model/spec.ts";
 import type { ReviewedPlan } from "../../reviews/review-lookup.ts";
 import { type AwaitedJob, awaitJobs, findLateJob } from "../awaited-jobs.ts";
-import { isAwaited, isMade } from "../follow-policies.ts";
-import { declaresUnapplied, isSameChange, type NamespaceState } from "../namespace-state.ts";
+import { isAwaited } from "../follow-policies.ts";
+import { declaresUnapplied, type NamespaceState } from "../namespace-state.ts";
+import { policyIn } from "../plan-progress.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import type { FoundDrift } from "../track-drifts.ts";
 import type { LookContext } from "./note-look.ts";
@@ -37,14 +37,15 @@ const PLAN_AGAIN =
 /** @param state at rest, and as declared. */
 export async function lookAtPolicy(
   state: NamespaceState,
-  { ports, reviews }: LookContext,
+  { ports, reviews, progress }: LookContext,
 ): Promise<PolicySight> {
   if (!declaresUnapplied(state)) return APPLIED;
   const answer = await reviews();
   if (answer.kind !== "found") return asBefore(state);
-  const own = answer.plans.filter(({ plan }) =>
-    plan.policies?.some((one) => one.namespace === state.name && isAwaited(one, ports)),
-  );
+  const own = answer.plans.filter(({ plan }) => {
+    const change = policyIn(plan, state.name);
+    return change !== null && isAwaited(change, ports);
+  });
   if (own.length === 0)
     return {
       found: [drift(state, ports, "merged, but not reviewed", PLAN_AGAIN)],
@@ -53,8 +54,8 @@ export async function lookAtPolicy(
     };
   const ordered = ports.applies === "worker" ? own : own.filter(({ isOrdered }) => isOrdered);
   if (ordered.length === 0) return awaitJob(state, own, ports);
-  for (const reviewed of ordered)
-    if (!(await isLeftBehind(reviewed, ports)) || (await isMade(reviewed, ports)))
+  for (const { plan } of ordered)
+    if ((await progress.of(plan)) !== "leftBehind")
       return { ...APPLIED, why: "it is applied when the changes of its plan are made" };
   return {
     found: [drift(state, ports, "merged, but its plan is stale", PLAN_AGAIN)],
@@ -87,25 +88,6 @@ function awaitJob(
     awaited,
     why: `it waits for the apply job of pull request #${pull}`,
   };
-}
-
-/** True when nothing of the plan's changes is on its way any more. */
-async function isLeftBehind({ plan }: ReviewedPlan, { store }: ReconcilePorts): Promise<boolean> {
-  for (const change of plan.changes) {
-    const state = store.readDeclared(change.namespace);
-    if (state !== null && (await isOnItsWay(change, state))) return false;
-  }
-  return true;
-}
-
-/** A heal counts where it may leave live as even as the policy wants it. */
-async function isOnItsWay(change: Change, state: NamespaceState): Promise<boolean> {
-  const { spec, pending, run, progress, silences, syncedDigest, shapeDigest, isEven } = state;
-  if (run !== null || progress !== null || silences > 0 || syncedDigest !== shapeDigest)
-    return true;
-  if (pending === null) return false;
-  if (pending.cause === "declared" || (await isSameChange(state, pending, change))) return true;
-  return pending.cause === "skew" && isEven !== true && spec?.policy.selfHeal === "apply";
 }
 
 function drift(

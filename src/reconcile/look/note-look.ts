@@ -6,6 +6,7 @@ import type { ConditionType } from "../../model/drift.ts";
 import type { EnvironmentState } from "../environment-state.ts";
 import { conditionOf, type NamespaceState } from "../namespace-state.ts";
 import type { ReviewAnswer } from "../../reviews/review-lookup.ts";
+import type { PlanProgress } from "../plan-progress.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import { checkIntervalMs, nextTurn } from "../schedule.ts";
 import { type FoundDrift, isWatching, trackDrifts } from "../track-drifts.ts";
@@ -18,6 +19,8 @@ export interface LookContext extends InspectContext {
   readonly managed: number;
   /** Asked once a slice, and only when somebody needs it. */
   readonly reviews: () => Promise<ReviewAnswer>;
+  /** What became of the reviewed plans, as far as looks have seen it. */
+  readonly progress: PlanProgress;
   /** Takes one audit from the budget; false when it is used up. */
   readonly takeAudit: () => boolean;
 }

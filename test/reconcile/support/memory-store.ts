@@ -20,6 +20,8 @@ export class MemoryStore implements ReconcileStore {
   #environment: string | null = null;
   readonly #rows = new Map<string, Row>();
   writes = 0;
+  /** States that were read by name. */
+  reads = 0;
 
   readEnvironment(): EnvironmentState | null {
     return this.#environment === null ? null : (JSON.parse(this.#environment) as EnvironmentState);
@@ -35,6 +37,7 @@ export class MemoryStore implements ReconcileStore {
   }
 
   readDeclared(name: string): NamespaceState | null {
+    this.reads++;
     const row = this.#find((one) => one.name === name && one.specDigest !== null)[0];
     return row === undefined ? null : bodyOf(row);
   }
