@@ -225,6 +225,14 @@ function windowMessage({ spec, windowOpen }: ChangeUnderGuard): string | null {
   return `outside policy.windows (${lists.join(" and ")}): apply inside a window, or with --override window`;
 }
 
+/**
+ * Rows that must be managed for so many to move in one plan of so many namespaces; 0 where it does
+ * not matter.
+ */
+export function rowsNeeded(rowsMoved: number, namespaces: number): number {
+  return namespaces < BULK_NAMESPACES_MIN ? 0 : rowsMoved / BULK_SHARE_MAX;
+}
+
 /** The guards that concern a plan as a whole. */
 export function checkWhole({ changes, managed, unmanaged }: WholePlan): Block[] {
   if (managed.namespaces === 0 && unmanaged > 0) {

@@ -39,7 +39,7 @@ export async function postMerged(
   const { coordinator, settings, pulls, now } = parts;
   const { environment } = settings;
   const { plans, runs, reviews, reviewsStore } = coordinator;
-  const [active] = runs.list({ limit: 1, isActive: true, environment });
+  const [active] = runs.listIds({ limit: 1, isActive: true, environment });
   if (active !== undefined) return success(waitFor(parts, posted));
   const review = reviewsStore.newest(environment, pull.number);
   const reviewed = review === null ? null : plans.read(review.fingerprint);

@@ -18,6 +18,7 @@ import {
   checkSafety,
   checkWhole,
   isJudgedAtStart,
+  rowsNeeded,
   sortBlocks,
   standingBlocks,
 } from "../planning/check-safety.ts";
@@ -150,13 +151,14 @@ export async function judgePlan(
     return judgeChange(change, live, { ...terms, spec });
   });
   const counted = judged.flatMap((one) => (one.kind === "not" ? [] : [one.change]));
-  const inSyncRows = plan.inSync.reduce((sum, { rows }) => sum + rows, 0);
+  const namespaces = plan.changes.length + plan.inSync.length;
+  const rowsMoved = counted.reduce((sum, one) => sum + one.rowsMoved, 0);
+  const rowsChanged = counted.reduce((sum, one) => sum + one.rowsTotal, 0);
+  const needed = terms.overrides.includes("bulkChange") ? 0 : rowsNeeded(rowsMoved, namespaces);
+  const rows = rowsChanged + (await countInSync(plan, live, needed - rowsChanged));
   const whole = checkWhole({
     changes: counted.map((change) => ({ change })),
-    managed: {
-      namespaces: plan.changes.length + plan.inSync.length,
-      rows: counted.reduce((sum, { rowsTotal }) => sum + rowsTotal, inSyncRows),
-    },
+    managed: { namespaces, rows },
     unmanaged: 0,
   });
   return {
@@ -166,6 +168,31 @@ export async function judgePlan(
     ]),
     problems: judged.flatMap((one) => (one.kind === "not" ? [one.problem] : [])),
   };
+}
+
+/**
+ * Current rows of what the plan leaves as it is, the largest first, as far as they are needed. What
+ * cannot be read counts for nothing.
+ */
+async function countInSync(
+  { inSync }: Plan,
+  live: LiveReader,
+  rowsWanted: number,
+): Promise<number> {
+  const largest = inSync.toSorted((left, right) => right.rows - left.rows);
+  let rows = 0;
+  for (let at = 0; rows < rowsWanted && at < largest.length; at += READS_MAX) {
+    const counts = await runBounded(
+      largest.slice(at, at + READS_MAX),
+      READS_MAX,
+      async ({ namespace: name, object }) => {
+        const described = await live.describe({ name, object }, ASKED_AGE_MAX_MS);
+        return described.ok ? liveRows(described.value) : 0;
+      },
+    );
+    rows += counts.reduce((sum, count) => sum + count, 0);
+  }
+  return rows;
 }
 
 /**

@@ -13,6 +13,7 @@ import {
 } from "./run-record.ts";
 import type { Run } from "../model/api.ts";
 import type { CoordinatorStore, RunFilter, RunRow } from "./store.ts";
+import { takePage } from "./take-page.ts";
 import { Waiters } from "./waiters.ts";
 
 const FAULT_DELAY_FIRST_MS = 500;
@@ -25,7 +26,12 @@ export interface RunCalls {
   /** The run once it differs from `since` (default: from now), has ended, or the time is over. */
   waitFor(id: string, since: number | null, waitMs: number): Promise<Run | null>;
   /** Newest first. */
-  list(filter: RunFilter): Run[];
+  listIds(filter: RunFilter): string[];
+  /**
+   * In the order of the ids; null for one that is not known. Of the first of them only, one at
+   * least, where all are too much for one answer.
+   */
+  read(ids: readonly string[]): (Run | null)[];
   /** The newest run that has carried out this plan for this pull request. */
   findSucceeded(fingerprint: string, pull: number): Run | null;
   /** Asks a run to end. Null when there is no such run; a run that has ended stays as it is. */
@@ -69,8 +75,15 @@ export class RunBook implements RunCalls {
     return record;
   }
 
-  list(filter: RunFilter): Run[] {
-    return this.#parts.store.listRuns(filter).map(({ id }) => this.load(id).run);
+  listIds(filter: RunFilter): string[] {
+    return this.#parts.store.listRuns(filter).map(({ id }) => id);
+  }
+
+  read(ids: readonly string[]): (Run | null)[] {
+    return takePage(ids, (id) => {
+      const run = this.findRun(id);
+      return run && { value: run, bytes: JSON.stringify(run).length };
+    });
   }
 
   /** Runs that have not ended, oldest first. */

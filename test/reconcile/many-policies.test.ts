@@ -21,7 +21,7 @@ function specs(names: readonly string[], count: number, budgetRows: number | nul
   ];
 }
 
-/** States that a pass reads once the changes of all but one are made, whose policies wait for it. */
+/** States that a pass reads once all changes but one are made: the policies wait for it. */
 async function readsOf(count: number, live: number): Promise<number> {
   const names = Array.from({ length: count }, (_, index) => `n${index}`);
   const world = new World({

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Guard, Plan } from "../../src/model/plan.ts";
 import type { MemberStatus } from "../../src/model/live.ts";
 import { figuresOf, type ShownFigures } from "../../src/model/count-moved.ts";
-import { gatherLive } from "../../src/runs/gather-live.ts";
+import { gatherLive, READS_MAX } from "../../src/runs/gather-live.ts";
 import { COUNT_AGE_MAX_MS, judgePlan, type PlanJudgement } from "../../src/runs/judge-start.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
@@ -185,6 +185,47 @@ describe("a guard with a number", () => {
     for (const { name } of live) bench.live.edit(name, { rows: rowsOf(9_000) });
     expect(guardsOf(await bench.judge(plan, [], null))).toEqual(["bulkChange whole"]);
     expect(guardsOf(await bench.judge(plan, ["bulkChange"], null))).toEqual([]);
+  });
+
+  describe("of everything that is managed, what stays as it is counts as it is now", () => {
+    const live = ["a", "b", "c"].map((name) => spec(name, { count: 2, shardKey: "id" }));
+    const rest = Array.from({ length: 60 }, (_, index) =>
+      spec(`r${index}`, { strategy: "none", shardKey: null }),
+    );
+
+    async function planned(rows: number): Promise<{ bench: Bench; plan: Plan; asked: string[] }> {
+      const bench = new Bench([...live, ...rest], 3000);
+      for (const { name } of rest) bench.live.edit(name, { rows: rowsOf(rows) });
+      const plan = await bench.plan();
+      const { describe: describeLive } = bench.live;
+      const asked: string[] = [];
+      Object.assign(bench.live, {
+        describe: (ref: { readonly name: string; readonly object: string }) => {
+          asked.push(ref.name);
+          return describeLive(ref);
+        },
+      });
+      return { bench, plan, asked };
+    }
+    const inSync = (asked: readonly string[]) => asked.filter((name) => name.startsWith("r"));
+
+    it("also where it has shrunk since, or cannot be read", async () => {
+      const { bench, plan } = await planned(1000);
+      expect(plan.blocks).toEqual([]);
+      expect(guardsOf(await bench.judge(plan))).toEqual([]);
+      for (const { name } of rest.slice(0, 58)) bench.live.edit(name, { rows: [] });
+      expect(guardsOf(await bench.judge(plan))).toEqual(["bulkChange whole"]);
+      expect(guardsOf(await bench.judge(plan, ["bulkChange"]))).toEqual([]);
+    });
+
+    it("is read only where it matters, and only as far", async () => {
+      const { bench, plan, asked } = await planned(2000);
+      expect(guardsOf(await bench.judge(plan))).toEqual([]);
+      expect(inSync(asked).length).toBeLessThanOrEqual(READS_MAX);
+      asked.length = 0;
+      await bench.judge(plan, ["bulkChange"]);
+      expect(inSync(asked)).toEqual([]);
+    });
   });
 
   it("is lifted by current counts, and by an override only where one may be given", async () => {

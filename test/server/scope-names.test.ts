@@ -169,9 +169,32 @@ describe("the namespaces of runs", () => {
     const parsed = countParsed();
     expect(api.scopes.runs(EVERYTHING, 0, 20)).toEqual(first);
     expect(parsed()).toBe(0);
-    const [run] = api.scopes.readRuns(["run-3", "run-none"]);
+    const [run, none] = api.runs.read(["run-3", "run-none"]);
     expect(run?.actions).toHaveLength(NAMES);
+    expect(none).toBeNull();
     expect(parsed()).toBeGreaterThanOrEqual(NAMES);
+  });
+});
+
+describe("runs of many actions", () => {
+  it("are read in answers that a call can carry, each once and in their order", () => {
+    const { api, store } = assemble();
+    const names = Array.from({ length: 2000 }, (_, index) => `run-of-many-${index}`);
+    for (let id = 0; id < 20; id++) {
+      const plan = planOf(id, names);
+      const order = { requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, shown: null };
+      store.putRun(createRun(plan, { ...order, id: `run-${id}`, now: 1000 + id }), null, 0);
+    }
+    const ids = api.runs.listIds(EVERYTHING);
+    const read: string[] = [];
+    let pages = 0;
+    for (; read.length < ids.length; pages++) {
+      const page = api.runs.read(ids.slice(read.length));
+      expect(JSON.stringify(page).length).toBeLessThan(5 * 1024 * 1024);
+      read.push(...page.flatMap((run) => run?.id ?? []));
+    }
+    expect(read).toEqual(ids);
+    expect(pages).toBeGreaterThan(1);
   });
 });
 

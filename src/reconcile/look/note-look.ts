@@ -19,7 +19,7 @@ export interface LookContext extends InspectContext {
   readonly managed: number;
   /** Asked once a slice, and only when somebody needs it. */
   readonly reviews: () => Promise<ReviewAnswer>;
-  /** What became of the reviewed plans, as far as looks have seen it. */
+  /** Progress of the reviewed plans, as far as looks have seen it. */
   readonly progress: PlanProgress;
   /** Takes one audit from the budget; false when it is used up. */
   readonly takeAudit: () => boolean;

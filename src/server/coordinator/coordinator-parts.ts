@@ -184,7 +184,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
       reviews,
       reviewsStore,
       runs,
-      scopes: new ScopeFacts(storage.sql, names, (id) => runs.findRun(id)),
+      scopes: new ScopeFacts(storage.sql, names),
       starts,
       state: new StateBook({ storage, worker, settings: followed, reconciliation }),
     },

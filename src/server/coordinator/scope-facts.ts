@@ -3,7 +3,6 @@
  * namespaces their merged manifests give a label, and which namespaces a plan is about. Labels of a
  * request count for nothing: whoever plans could claim them.
  */
-import type { Run } from "../../model/api.ts";
 import type { NamespaceRef } from "../../model/live.ts";
 import type { DeclaredRef, VisibleRef } from "../../model/token-scope.ts";
 import type { RunFilter } from "../../runs/store.ts";
@@ -36,8 +35,6 @@ export interface ScopeCalls {
    * where they are too much for one answer.
    */
   runs(filter: RunFilter, skip: number, count: number): RunScope[];
-  /** In the order of the ids; without those that are not known. */
-  readRuns(ids: readonly string[]): Run[];
 }
 
 type Row = Record<"environment" | "name" | "object", string> & { readonly labels: string | null };
@@ -46,13 +43,11 @@ type KnownRow = Row & { readonly isClaimed: number };
 export class ScopeFacts implements ScopeCalls {
   readonly #sql: SqlStorage;
   readonly #names: ScopeNames;
-  readonly #findRun: (id: string) => Run | null;
 
   /** @param sql where the tables of reconciliation and of plans are. */
-  constructor(sql: SqlStorage, names: ScopeNames, findRun: (id: string) => Run | null) {
+  constructor(sql: SqlStorage, names: ScopeNames) {
     this.#sql = sql;
     this.#names = names;
-    this.#findRun = findRun;
   }
 
   known(refs: readonly NamespaceRef[]): KnownRef[] {
@@ -138,10 +133,6 @@ export class ScopeFacts implements ScopeCalls {
 
   runs(filter: RunFilter, skip: number, count: number): RunScope[] {
     return this.#names.runs(filter, skip, count);
-  }
-
-  readRuns(ids: readonly string[]): Run[] {
-    return ids.flatMap((id) => this.#findRun(id) ?? []);
   }
 }
 

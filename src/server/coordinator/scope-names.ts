@@ -8,6 +8,7 @@ import type { NamespaceRef } from "../../model/live.ts";
 import type { Plan } from "../../model/plan.ts";
 import type { DesiredState } from "../../model/spec.ts";
 import { Documents } from "../../runs/documents.ts";
+import { type Sized, takePage } from "../../runs/take-page.ts";
 import { decodeJson, encodeJson, type RunFilter, type RunRow } from "../../runs/store.ts";
 
 /** The namespaces of a stored plan. */
@@ -46,9 +47,6 @@ const SCHEMA = `
   DROP TABLE IF EXISTS scopeNames;
 `;
 
-/** Of the names of one answer: it must stay below the 32 MiB of a call, also as objects. */
-const PAGE_BYTES_MAX = 4 * 1024 * 1024;
-
 type Kind = "planNames" | "runNames";
 
 /** As it is stored: a plan's, or a run's. */
@@ -57,12 +55,6 @@ interface StoredNames {
   /** Name and binding. */
   readonly refs: readonly (readonly [string, string])[];
   readonly changes?: readonly number[];
-}
-
-/** With the size as it is stored. */
-interface Sized<Scope> {
-  readonly scope: Scope;
-  readonly bytes: number;
 }
 
 export class ScopeNames {
@@ -110,7 +102,7 @@ export class ScopeNames {
     const body = this.#documents.get("planNames", fingerprint);
     if (body !== null) {
       const { environment, refs, changes = [] } = decodeJson(body) as StoredNames;
-      return { scope: { environment, refs: refs.map(toRef), changes }, bytes: body.length };
+      return { value: { environment, refs: refs.map(toRef), changes }, bytes: body.length };
     }
     const plan = this.#sources.readPlan(fingerprint);
     return plan && this.#writePlan(plan, this.#sources.readDesired(fingerprint));
@@ -120,7 +112,7 @@ export class ScopeNames {
     const body = this.#documents.get("runNames", id);
     if (body !== null) {
       const { environment, refs } = decodeJson(body) as StoredNames;
-      return { scope: { id, environment, refs: refs.map(toRef) }, bytes: body.length };
+      return { value: { id, environment, refs: refs.map(toRef) }, bytes: body.length };
     }
     const run = this.#sources.findRun(id);
     return run && this.#writeRun(run);
@@ -128,13 +120,13 @@ export class ScopeNames {
 
   #writePlan(plan: Plan, desired: DesiredState | null): Sized<PlanScope> {
     const scope = scopeOfPlan(plan, desired);
-    return { scope, bytes: this.#write("planNames", plan.fingerprint, scope) };
+    return { value: scope, bytes: this.#write("planNames", plan.fingerprint, scope) };
   }
 
   #writeRun({ id, environment, actions }: Run): Sized<RunScope> {
     const refs = distinct(actions.map(({ namespace: name, object }) => ({ name, object })));
     const scope = { id, environment, refs };
-    return { scope, bytes: this.#write("runNames", id, scope) };
+    return { value: scope, bytes: this.#write("runNames", id, scope) };
   }
 
   /** Returns its bytes. */
@@ -144,22 +136,6 @@ export class ScopeNames {
     this.#documents.put(kind, id, body);
     return body.length;
   }
-}
-
-/** Of the first ids, one at least. */
-function takePage<Scope>(
-  ids: readonly string[],
-  read: (id: string) => Sized<Scope> | null,
-): (Scope | null)[] {
-  const page: (Scope | null)[] = [];
-  let bytes = 0;
-  for (const id of ids) {
-    const sized = read(id);
-    bytes += sized?.bytes ?? 0;
-    if (page.length > 0 && bytes > PAGE_BYTES_MAX) break;
-    page.push(sized?.scope ?? null);
-  }
-  return page;
 }
 
 function toRef([name, object]: StoredNames["refs"][number]): NamespaceRef {

@@ -65,7 +65,7 @@ async function listRuns(
   { var: { coordinator, scope } }: ApiContext,
   filter: RunFilter,
 ): Promise<Run[]> {
-  if (scope.isEverything) return coordinator.runs.list(filter);
+  if (scope.isEverything) return readRuns(coordinator, await coordinator.runs.listIds(filter));
   const all = { ...filter, limit: LIST_LIMIT.max };
   const found: string[] = [];
   for (let skip = 0; skip < all.limit && found.length < filter.limit;) {
@@ -75,7 +75,17 @@ async function listRuns(
     found.push(...page.flatMap(({ id }, index) => (seen[index] === true ? [id] : [])));
     if (page.length === 0) break;
   }
-  return scope.showRuns(await coordinator.scopes.readRuns(found.slice(0, filter.limit)));
+  return scope.showRuns(await readRuns(coordinator, found.slice(0, filter.limit)));
+}
+
+/** Page by page: all of them may be more than one call can carry. */
+async function readRuns(
+  { runs }: ApiContext["var"]["coordinator"],
+  ids: readonly string[],
+): Promise<Run[]> {
+  const read: (Run | null)[] = [];
+  while (read.length < ids.length) read.push(...(await runs.read(ids.slice(read.length))));
+  return read.flatMap((run) => run ?? []);
 }
 
 /** 202: the run goes on by itself, and `Location` says where to look. */
