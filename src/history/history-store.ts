@@ -5,6 +5,7 @@
  */
 import type { NewEvent } from "./make-event.ts";
 import type { EventKind, HistoryEvent } from "../model/event.ts";
+import { jsonPages } from "../model/json-pages.ts";
 import type { VisibleNames } from "../model/token-scope.ts";
 import { shorten } from "../render/printable.ts";
 
@@ -37,17 +38,29 @@ export interface EventFilter {
   readonly visible?: VisibleNames | null;
 }
 
+/** SQL with a value for each `?`. */
+type Condition = readonly [sql: string, ...values: SqlStorageValue[]];
+
 /**
  * Events of an environment as a whole may tell of any of its namespaces: they are left out. An
- * event has a name without its binding: one that may be another namespace's is left out too.
+ * event has a name without its binding: one that may be another namespace's is left out too. Names
+ * are bound in parts: a value is at most 2 MB.
  */
-const VISIBLE_NAMES = `EXISTS (SELECT 1 FROM (SELECT ? AS visible) WHERE namespace IN (SELECT value FROM json_each(visible, '$.names'))
-  OR EXISTS (SELECT 1 FROM json_each(visible, '$.declared') AS one
-    WHERE json_extract(one.value, '$.environment') = environment AND json_extract(one.value, '$.name') = namespace
-      AND NOT json_extract(one.value, '$.isShared')))`;
-
-function listOf(values: readonly string[] | null | undefined): string | null {
-  return values ? JSON.stringify(values) : null;
+function isShown({ names, declared }: VisibleNames): Condition | null {
+  if (names === null) return null;
+  const refs = declared.flatMap(({ environment, name, isShared }) =>
+    isShared ? [] : [[environment, name]],
+  );
+  const ofNames = jsonPages(names);
+  const ofRefs = jsonPages(refs);
+  const parts = [
+    ...ofNames.map(() => "namespace IN (SELECT value FROM json_each(?))"),
+    ...ofRefs.map(
+      () =>
+        "(environment, namespace) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))",
+    ),
+  ];
+  return [parts.length === 0 ? "FALSE" : `(${parts.join(" OR ")})`, ...ofNames, ...ofRefs];
 }
 
 type EventBody = Omit<HistoryEvent, "id" | "at" | "environment" | "kind" | "namespace">;
@@ -102,22 +115,24 @@ export class HistoryStore {
     limit,
     visible = null,
   }: EventFilter): HistoryEvent[] {
-    const conditions: [string, SqlStorageValue][] = [
-      ["environment = ?", environment],
-      ["namespace = ?", namespace],
-      ["kind = ?", kind],
-      ["id < ?", before],
-      ["id > ?", after],
-      ["environment IN (SELECT value FROM json_each(?))", listOf(visible?.environments)],
-      [VISIBLE_NAMES, visible === null || visible.names === null ? null : JSON.stringify(visible)],
+    const environments = visible?.environments ?? null;
+    const all: (Condition | null)[] = [
+      environment === null ? null : ["environment = ?", environment],
+      namespace === null ? null : ["namespace = ?", namespace],
+      kind === null ? null : ["kind = ?", kind],
+      before === null ? null : ["id < ?", before],
+      after === null ? null : ["id > ?", after],
+      environments === null
+        ? null
+        : ["environment IN (SELECT value FROM json_each(?))", JSON.stringify(environments)],
+      visible === null ? null : isShown(visible),
     ];
-    const given = conditions.filter(([, value]) => value !== null);
-    const where =
-      given.length === 0 ? "" : `WHERE ${given.map(([condition]) => condition).join(" AND ")}`;
+    const given = all.flatMap((condition) => (condition === null ? [] : [condition]));
+    const where = given.length === 0 ? "" : `WHERE ${given.map(([sql]) => sql).join(" AND ")}`;
     return this.#sql
       .exec<EventRow>(
         `SELECT id, at, environment, kind, namespace, body FROM events ${where} ORDER BY id ${after === null ? "DESC" : "ASC"} LIMIT ?`,
-        ...given.map(([, value]) => value),
+        ...given.flatMap(([, ...values]) => values),
         limit,
       )
       .toArray()

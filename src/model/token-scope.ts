@@ -61,12 +61,31 @@ export function isVisible(
   if (visible.names === null) return true;
   if (ref === null) return false;
   const { name, object } = ref;
-  return (
-    visible.names.includes(name) ||
-    visible.declared.some(
-      (one) => one.environment === environment && one.name === name && one.object === object,
-    )
-  );
+  const { names, declared } = setsOf(visible);
+  return names.has(name) || declared.has(JSON.stringify([environment, name, object]));
+}
+
+/** The same to look up in: a report asks for each of thousands of namespaces. */
+interface VisibleSets {
+  readonly names: ReadonlySet<string>;
+  readonly declared: ReadonlySet<string>;
+}
+
+const SETS = new WeakMap<VisibleNames, VisibleSets>();
+
+function setsOf(visible: VisibleNames): VisibleSets {
+  const known = SETS.get(visible);
+  if (known !== undefined) return known;
+  const sets = {
+    names: new Set(visible.names),
+    declared: new Set(
+      visible.declared.map(({ environment, name, object }) =>
+        JSON.stringify([environment, name, object]),
+      ),
+    ),
+  };
+  SETS.set(visible, sets);
+  return sets;
 }
 
 /** Returns the namespaces of one environment that may be shown; null for all. */

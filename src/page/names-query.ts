@@ -6,6 +6,7 @@
  */
 import type { NamespaceState } from "../reconcile/namespace-state.ts";
 import type { NamespaceRef } from "../model/live.ts";
+import { jsonPages } from "../model/json-pages.ts";
 import type { VisibleThere } from "../model/token-scope.ts";
 import type { StateFilter } from "./page-data.ts";
 
@@ -45,18 +46,40 @@ const SCHEMA = `
     WHERE NOT EXISTS (SELECT 1 FROM listedNames);
 `;
 
-/** Null, or names and namespaces as JSON: see `listOf`. */
-const shown = (parameter: number, row = ""): string =>
-  `(?${parameter} IS NULL OR ${row}name IN (SELECT value FROM json_each(?${parameter}, '$.names'))
-    OR (${row}name, ${row}object) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?${parameter}, '$.refs')))`;
+/** SQL, and the values of its last parameters. */
+interface Condition {
+  readonly sql: string;
+  readonly values: readonly string[];
+}
+
+/**
+ * Limits a list to what may be shown. Names are bound in parts: a value is at most 2 MB.
+ *
+ * @param first the number of the first parameter that it may use.
+ */
+function shown(names: VisibleThere | null, first: number, row = ""): Condition {
+  if (names === null) return { sql: "TRUE", values: [] };
+  const refs = names.refs.map(({ name, object }) => [name, object]);
+  const values = jsonPages([...names.names, ...refs]);
+  const parts = values.map((_, index) => {
+    const items = `json_each(?${first + index})`;
+    return `${row}name IN (SELECT value FROM ${items} WHERE type = 'text')
+      OR (${row}name, ${row}object) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM ${items} WHERE type = 'array')`;
+  });
+  return { sql: parts.length === 0 ? "FALSE" : `(${parts.join(" OR ")})`, values };
+}
 
 /** Seen by a plan, and not by reconciliation. */
-const UNSEEN = `FROM namespaces AS seen WHERE seen.environment = ?1 AND (?2 = '' OR instr(lower(seen.name), lower(?2)) > 0)
-  AND ${shown(3, "seen.")}
+const fromUnseen = (
+  isShown: string,
+): string => `FROM namespaces AS seen WHERE seen.environment = ?1 AND (?2 = '' OR instr(lower(seen.name), lower(?2)) > 0)
+  AND ${isShown}
   AND NOT EXISTS (SELECT 1 FROM listedNames AS known
     WHERE known.environment = ?1 AND known.name = seen.name AND known.object = seen.object)`;
-const SEEN = `FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND (?2 = '' OR instr(lower(name), lower(?2)) > 0)
-  AND (?3 IS NULL OR listRank = ?3) AND ${shown(4)}`;
+const fromSeen = (
+  isShown: string,
+): string => `FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND (?2 = '' OR instr(lower(name), lower(?2)) > 0)
+  AND (?3 IS NULL OR listRank = ?3) AND ${isShown}`;
 
 export interface NamesFilter {
   readonly environment: string;
@@ -92,11 +115,12 @@ export class NamesQuery {
 
   /** @param names those that may be shown; null for all. */
   counts(environment: string, names: VisibleThere | null = null): Record<StateFilter, number> {
+    const { sql, values } = shown(names, 2);
     const ranked = this.#sql
       .exec<Record<"listRank" | "count", number>>(
-        `SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND ${shown(2)} GROUP BY listRank`,
+        `SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND ${sql} GROUP BY listRank`,
         environment,
-        listOf(names),
+        ...values,
       )
       .toArray();
     const countOf = (rank: number): number =>
@@ -144,34 +168,32 @@ export class NamesQuery {
     limit: number,
     names: VisibleThere | null = null,
   ): NamespaceState[] {
-    const query = `SELECT name, object FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${shown(3)} ORDER BY name, object LIMIT ?2`;
-    const refs = this.#sql.exec<RefRow>(query, environment, limit, listOf(names)).toArray();
+    const { sql, values } = shown(names, 3);
+    const query = `SELECT name, object FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${sql} ORDER BY name, object LIMIT ?2`;
+    const refs = this.#sql.exec<RefRow>(query, environment, limit, ...values).toArray();
     return refs.flatMap((ref) => this.find(environment, ref) ?? []);
   }
 
   countDrifting(environment: string, names: VisibleThere | null = null): number {
-    const query = `SELECT count(*) AS count FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${shown(2)}`;
-    return this.#sql.exec<{ count: number }>(query, environment, listOf(names)).one().count;
+    const { sql, values } = shown(names, 2);
+    const query = `SELECT count(*) AS count FROM listedNames WHERE environment = ?1 AND drifts > 0 AND ${sql}`;
+    return this.#sql.exec<{ count: number }>(query, environment, ...values).one().count;
   }
 
   #countSeen({ environment, search, state, names }: NamesFilter): number {
     if (state === "Unknown") return 0;
-    const query = `SELECT count(*) AS count ${SEEN}`;
+    const { sql, values } = shown(names, 4);
+    const query = `SELECT count(*) AS count ${fromSeen(sql)}`;
     return this.#sql
-      .exec<{ count: number }>(query, environment, search, rankOf(state), listOf(names))
+      .exec<{ count: number }>(query, environment, search, rankOf(state), ...values)
       .one().count;
   }
 
   #countUnseen({ environment, search, state, names }: NamesFilter): number {
     if (state !== null && state !== "Unknown") return 0;
-    return this.#sql
-      .exec<{ count: number }>(
-        `SELECT count(*) AS count ${UNSEEN}`,
-        environment,
-        search,
-        listOf(names),
-      )
-      .one().count;
+    const { sql, values } = shown(names, 3, "seen.");
+    const query = `SELECT count(*) AS count ${fromUnseen(sql)}`;
+    return this.#sql.exec<{ count: number }>(query, environment, search, ...values).one().count;
   }
 
   #listSeen(
@@ -180,9 +202,10 @@ export class NamesQuery {
     limit: number,
   ): NamedState[] {
     if (state === "Unknown") return [];
-    const query = `SELECT name, object ${SEEN} ORDER BY listRank, name, object LIMIT ?5 OFFSET ?6`;
+    const { sql, values } = shown(names, 6);
+    const query = `SELECT name, object ${fromSeen(sql)} ORDER BY listRank, name, object LIMIT ?4 OFFSET ?5`;
     const refs = this.#sql
-      .exec<RefRow>(query, environment, search, rankOf(state), listOf(names), limit, offset)
+      .exec<RefRow>(query, environment, search, rankOf(state), limit, offset, ...values)
       .toArray();
     return refs.map(({ name, object }) => ({
       name,
@@ -197,18 +220,13 @@ export class NamesQuery {
     limit: number,
   ): NamedState[] {
     if (state !== null && state !== "Unknown") return [];
-    const query = `SELECT seen.name AS name, seen.object AS object ${UNSEEN} ORDER BY seen.name, seen.object LIMIT ?4 OFFSET ?5`;
+    const { sql, values } = shown(names, 5, "seen.");
+    const query = `SELECT seen.name AS name, seen.object AS object ${fromUnseen(sql)} ORDER BY seen.name, seen.object LIMIT ?3 OFFSET ?4`;
     const refs = this.#sql
-      .exec<RefRow>(query, environment, search, listOf(names), limit, offset)
+      .exec<RefRow>(query, environment, search, limit, offset, ...values)
       .toArray();
     return refs.map(({ name, object }) => ({ name, object, state: null }));
   }
-}
-
-function listOf(visible: VisibleThere | null): string | null {
-  if (visible === null) return null;
-  const refs = visible.refs.map(({ name, object }) => [name, object]);
-  return JSON.stringify({ names: visible.names, refs });
 }
 
 function rankOf(state: StateFilter | null): number | null {

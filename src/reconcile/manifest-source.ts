@@ -12,6 +12,7 @@ import type { GithubSettings } from "../github/settings.ts";
 import type { ManifestError } from "../manifest/index.ts";
 import { NoAnswer, type ReadSet, type SetReader } from "../manifest/read-set.ts";
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
+import { jsonPages } from "../model/json-pages.ts";
 import type { PolicyFloors } from "../model/policy.ts";
 import type { AppliedState } from "../runs/plan-book.ts";
 import type { ManifestReading, ManifestSource } from "./ports.ts";
@@ -210,10 +211,13 @@ export class BlobStore implements BlobCache {
 
   /** Drops what was not asked for since the last call: call when a whole set was read. */
   dropUnused(): void {
-    this.#sql.exec(
-      "DELETE FROM manifestBlobs WHERE blobSha NOT IN (SELECT value FROM json_each(?))",
-      JSON.stringify([...this.#used]),
-    );
+    const stored = this.#sql.exec<{ blobSha: string }>("SELECT blobSha FROM manifestBlobs");
+    const unused = stored.toArray().filter(({ blobSha }) => !this.#used.has(blobSha));
+    for (const page of jsonPages(unused.map(({ blobSha }) => blobSha)))
+      this.#sql.exec(
+        "DELETE FROM manifestBlobs WHERE blobSha IN (SELECT value FROM json_each(?))",
+        page,
+      );
     this.#used = new Set();
   }
 }

@@ -49,6 +49,38 @@ it.each([
   expect(store.list(ALL).filter(({ summary }) => summary === "x")).toHaveLength(399);
 });
 
+it("limits lists to as many names as a token may hold for", () => {
+  const { store } = open();
+  const names = Array.from({ length: 50_000 }, (_, index) => `many-${index}`.padEnd(60, "ü"));
+  const declared = names.map((name) => ({
+    environment: "production",
+    name,
+    object: "ORDERS",
+    isShared: name === names[1],
+  }));
+  const told = (environment: string, namespace: string | null) =>
+    store.put(
+      makeEvent({ at: NOW, environment, namespace, kind: "drift", summary: "x", actor: "ci" }),
+    );
+  for (const name of [names[0], names[1], names[49_999], "own", "other", null])
+    told("production", name ?? null);
+  told("elsewhere", names[0] ?? "");
+  told("elsewhere", "own");
+  const shownTo = (visible: EventFilter["visible"]) =>
+    store
+      .list({ ...ALL, ...(visible === undefined ? {} : { visible }) })
+      .map(({ environment, namespace }) => `${environment} ${namespace ?? "whole"}`);
+  expect(shownTo({ environments: null, names: ["own"], declared })).toEqual([
+    "elsewhere own",
+    "production own",
+    `production ${names[49_999]}`,
+    `production ${names[0]}`,
+  ]);
+  expect(shownTo({ environments: ["production"], names, declared: [] })).toHaveLength(3);
+  expect(shownTo({ environments: null, names: [], declared: [] })).toEqual([]);
+  expect(shownTo(null)).toHaveLength(8);
+});
+
 it("counts events, not their numbers: an import leaves numbers out", () => {
   const { sql, put } = open();
   const count = () =>

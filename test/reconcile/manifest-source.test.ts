@@ -174,3 +174,20 @@ it("manifests that are read once in a while are not given up for one silence", a
     expect(env).toMatchObject({ manifestsProblem: null, silence: null });
   }
 });
+
+describe("the contents of manifests that are kept", () => {
+  it("are those of the last set, of as many files as there may be", () => {
+    const sql = openNodeSql();
+    const blobs = new BlobStore(sql);
+    const shas = Array.from({ length: 50_001 }, (_, index) => index.toString(16).padStart(40, "0"));
+    const bytes = new Uint8Array([1]);
+    for (const sha of shas) blobs.set(sha, bytes);
+    blobs.dropUnused();
+    for (const sha of shas.slice(1)) blobs.get(sha);
+    blobs.dropUnused();
+    expect(blobs.get(shas[0] ?? "")).toBeNull();
+    expect(blobs.get(shas[1] ?? "")).toEqual(bytes);
+    blobs.dropUnused();
+    expect(blobs.get(shas[2] ?? "")).toBeNull();
+  });
+});

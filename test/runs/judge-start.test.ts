@@ -197,7 +197,7 @@ describe("a guard with a number", () => {
       const bench = new Bench([...live, ...rest], 3000);
       for (const { name } of rest) bench.live.edit(name, { rows: rowsOf(rows) });
       const plan = await bench.plan();
-      const { describe: describeLive } = bench.live;
+      const describeLive = bench.live.describe.bind(bench.live);
       const asked: string[] = [];
       Object.assign(bench.live, {
         describe: (ref: { readonly name: string; readonly object: string }) => {

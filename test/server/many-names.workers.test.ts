@@ -6,12 +6,14 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import type { InSync, Plan } from "../../src/model/plan.ts";
+import type { EventList } from "../../src/model/event.ts";
 import type { ReviewList } from "../../src/model/review.ts";
 import type { DesiredState } from "../../src/model/spec.ts";
+import { newNamespaceState } from "../../src/reconcile/namespace-state.ts";
 import { encodeJson } from "../../src/runs/store.ts";
 import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import { planOf, shardChange } from "../support/apply-plans.ts";
-import { call, controlEnv, coordinatorStub } from "../support/control-api.ts";
+import { call, controlEnv, coordinatorStub, spec } from "../support/control-api.ts";
 import { ask } from "../support/scoped-tokens.ts";
 
 const NAMES = 50_000;
@@ -101,13 +103,18 @@ describe(`plans of ${NAMES} namespaces`, () => {
 
 describe(`a label that ${NAMES} namespaces have`, () => {
   it("is resolved to all of them, and to those that share their name", async () => {
+    const state = {
+      ...newNamespaceState({ name: "", object: "ORDERS" }, 0),
+      spec: spec("", { labels: { team: "a" } }),
+    };
     await sqlOf((sql) => {
       sql.exec(
         `WITH RECURSIVE counted(id) AS (VALUES (1) UNION ALL SELECT id + 1 FROM counted WHERE id < ?1)
          INSERT INTO reconciledNames (environment, name, object, dueAt, pass, specDigest, isPending, silences, rowCount, body)
-           SELECT 'labels', printf('%040d', id), 'ORDERS', 0, 0, 'digest', 0, 0, 0, '{"spec":{"labels":{"team":"a"}},"condition":{"type":"Ready"},"faults":[],"differences":[]}'
+           SELECT 'labels', printf('%040d', id), 'ORDERS', 0, 0, 'digest', 0, 0, 0, json_set(?2, '$.name', printf('%040d', id))
            FROM counted`,
         NAMES,
+        JSON.stringify(state),
       );
       sql.exec(`INSERT INTO namespaces VALUES ('labels', ?, 'USERS')`, "7".padStart(40, "0"));
     });
@@ -115,5 +122,41 @@ describe(`a label that ${NAMES} namespaces have`, () => {
     const held = await scopes.labelled({ team: "a" });
     expect(held).toHaveLength(NAMES);
     expect(held.filter(({ isShared }) => isShared).map(({ name }) => Number(name))).toEqual([7]);
+  });
+
+  it("limits lists to them, which one value of the database cannot hold", async () => {
+    const named = (id: number): string => String(id).padStart(40, "0");
+    const told = { summary: "told", commit: null, pull: null, run: null, fingerprint: null };
+    const body = JSON.stringify({ ...told, actor: "ci" });
+    await sqlOf((sql) => {
+      for (const [environment, name] of [
+        ["labels", named(7)],
+        ["labels", named(8)],
+        ["labels", named(NAMES)],
+        ["labels", named(NAMES + 1)],
+        ["elsewhere", named(8)],
+      ])
+        sql.exec(
+          "INSERT INTO events (at, environment, kind, namespace, body) VALUES (1, ?, 'drift', ?, ?)",
+          environment,
+          name,
+          body,
+        );
+    });
+    const entry = { name: "by-label", labels: { team: "a" } };
+    const events = await ask(entry, "GET", "/v1/events?limit=100");
+    expect(events.status, events.text).toBe(200);
+    const { events: shown } = JSON.parse(events.text) as EventList;
+    expect(shown.map(({ environment, namespace }) => [environment, Number(namespace)])).toEqual([
+      ["labels", NAMES],
+      ["labels", 8],
+    ]);
+    const page = await ask(entry, "GET", "/?environment=labels");
+    expect(page.status).toBe(200);
+    expect(page.text).toContain("50,000");
+    const found = await ask(entry, "GET", `/?environment=labels&search=${named(NAMES)}`);
+    expect(found.text).toContain(named(NAMES));
+    const hidden = await ask(entry, "GET", "/?environment=labels&state=Unknown");
+    expect(hidden.text).not.toContain("USERS");
   });
 });

@@ -9,6 +9,8 @@ type Row = Record<string, SqlStorageValue>;
 
 /** Of a row, and of a bound value. */
 const BYTES_MAX = 2_000_000;
+/** Of one query. */
+const VALUES_MAX = 100;
 
 function sizeOf(value: SQLInputValue): number {
   if (typeof value === "string") return Buffer.byteLength(value);
@@ -27,8 +29,13 @@ export function openNodeSql(): SqlStorage {
   };
   const sql = {
     exec(query: string, ...bindings: SQLInputValue[]) {
-      if (bindings.reduce((sum: number, value) => sum + sizeOf(value), 0) > BYTES_MAX)
-        throw new Error("string or blob too big: SQLITE_TOOBIG");
+      const sizes = bindings.map(sizeOf);
+      // What is read may be bound in parts; what is written becomes a row.
+      const bytes = /^\s*SELECT\b/i.test(query)
+        ? Math.max(0, ...sizes)
+        : sizes.reduce((sum, size) => sum + size, 0);
+      if (bindings.length > VALUES_MAX) throw new Error("too many SQL variables");
+      if (bytes > BYTES_MAX) throw new Error("string or blob too big: SQLITE_TOOBIG");
       // Only schemas are several statements, and they give no rows.
       const isSchema = /^\s*CREATE\b/i.test(query);
       if (isSchema) database.exec(query);

@@ -6,7 +6,7 @@
 import type { NamespaceRef } from "../../model/live.ts";
 import type { DeclaredRef, VisibleRef } from "../../model/token-scope.ts";
 import type { RunFilter } from "../../runs/store.ts";
-import { jsonPages } from "./json-pages.ts";
+import { jsonPages } from "../../model/json-pages.ts";
 import type { PlanScope, RunScope, ScopeNames } from "./scope-names.ts";
 
 /** A namespace in an environment, with the labels of its manifest; null when none declares it. */
