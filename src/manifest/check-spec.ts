@@ -13,6 +13,7 @@
  * Runs on what is known: options with an error of their own are left out, and nothing is said about
  * them twice.
  */
+import { formatCount } from "../model/figures.ts";
 import { type Key, compareKeys, formatKey, toKey } from "../model/layout/key.ts";
 import type { Strategy } from "../model/layout/layout.ts";
 import { SHARD_COUNT_MAX } from "../model/spec.ts";
@@ -37,6 +38,9 @@ export interface SpecFault {
 }
 
 type Need = "must" | "may" | "no";
+/** Of the text of a split point: plans and messages carry it. */
+const SPLIT_POINT_LENGTH_MAX = 1024;
+
 type FittedOption = "shardKey" | "count" | "directory" | "splitPoints" | "partitioner";
 
 const FIT: Readonly<Record<Strategy, Readonly<Record<FittedOption, Need>>>> = {
@@ -189,6 +193,11 @@ function checkSplitPoints(points: readonly RawSplitPoint[]): SpecFault[] {
     const path = ["splitPoints", index];
     if (key === null) {
       const message = `spec.splitPoints[${index}] is ${describeValue(point)}, which is no 64-bit integer. Put it in quotes if the keys are text.`;
+      faults.push(fault("splitPoints", path, message));
+      continue;
+    }
+    if (key.text.length > SPLIT_POINT_LENGTH_MAX) {
+      const message = `spec.splitPoints[${index}] has ${formatCount(key.text.length)} characters, more than ${formatCount(SPLIT_POINT_LENGTH_MAX)}. Give a shorter one: it need not be a key that exists.`;
       faults.push(fault("splitPoints", path, message));
       continue;
     }

@@ -82,14 +82,15 @@ export function namespaceName(): z.ZodString {
 
 /** Column, then at most nine segments of a JSON path. */
 const SHARD_KEY_SEGMENTS_MAX = 10;
+const SHARD_KEY_LENGTH_MAX = 1024;
 const SHARD_KEY = /^[\p{L}_][\p{L}\p{M}\p{N}_]*(?:\.[\p{L}\p{M}\p{N}_-]+){0,9}$/u;
 
 /** The path of a shard key. */
 export function shardKeyPath(): z.ZodString {
   return textOf(
     `must be a column, or a column and a JSON path such as "data.customer.id"${WHY}` +
-      `at most ${SHARD_KEY_SEGMENTS_MAX} segments of letters, digits, _ and -, joined by dots`,
-    (text) => SHARD_KEY.test(text),
+      `at most ${SHARD_KEY_SEGMENTS_MAX} segments of letters, digits, _ and -, joined by dots, and ${SHARD_KEY_LENGTH_MAX} characters`,
+    (text) => text.length <= SHARD_KEY_LENGTH_MAX && SHARD_KEY.test(text),
   );
 }
 
@@ -97,7 +98,7 @@ export function shardKeyPath(): z.ZodString {
 export function identifier(what: string, example: string): z.ZodString {
   return textOf(
     `must be ${what}${WHY}write a JavaScript name such as ${example}`,
-    /^[A-Za-z_$][A-Za-z0-9_$]*$/u,
+    /^[A-Za-z_$][A-Za-z0-9_$]{0,511}$/u,
   );
 }
 

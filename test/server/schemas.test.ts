@@ -131,6 +131,31 @@ describe("a namespace of a plan request", () => {
     expect(check([spec]).map((refusal) => refusal.path)).toContain(`desired.namespaces.0.${path}`);
   });
 
+  it.each([
+    ["shardKey", (length: number) => `strategy: hash, shardKey: ${"k".repeat(length)}`, 1024],
+    [
+      "partitioner",
+      (length: number) => `strategy: custom, partitioner: ${"p".repeat(length)}`,
+      512,
+    ],
+    [
+      "splitPoints",
+      (length: number) => `strategy: range, splitPoints: ["${"s".repeat(length)}"]`,
+      1024,
+    ],
+  ])("has a %s as long as a manifest may have, and no longer", (what, write, longest) => {
+    const read = (length: number) => {
+      const key = what === "shardKey" ? "" : "shardKey: id, ";
+      const spec = `{ object: ORDERS, count: 2, ${key}${write(length)} }`;
+      const text = `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: long }\nspec: ${spec}\n`;
+      return parseManifests([{ path: "a.yaml", text }], { environment: "production" });
+    };
+    const { desired, errors } = read(longest);
+    expect(errors).toEqual([]);
+    expect(check(desired?.namespaces ?? [])).toEqual([]);
+    expect(read(longest + 1).errors).toHaveLength(1);
+  });
+
   it("that a manifest gives is taken as it is", () => {
     const text = `apiVersion: shardctl.dev/v1
 kind: Namespace

@@ -30,7 +30,7 @@ export function openNodeSql(): SqlStorage {
   const sql = {
     exec(query: string, ...bindings: SQLInputValue[]) {
       const sizes = bindings.map(sizeOf);
-      // What is read may be bound in parts; what is written becomes a row.
+      // Values of a query may be bound in parts; those that are written become a row.
       const bytes = /^\s*SELECT\b/i.test(query)
         ? Math.max(0, ...sizes)
         : sizes.reduce((sum, size) => sum + size, 0);
