@@ -163,6 +163,18 @@ describe("plan against a server that", () => {
     expect(server?.requests).toHaveLength(requests);
   });
 
+  it.each([
+    ["could not read a namespace", problem("conflict", 409, "No plan for production was made")],
+    ["is not open", problem("unauthenticated", 401, "No token")],
+    ["does not let it plan", problem("forbidden", 403, "It needs plan")],
+    ["finds the plan too large", problem("tooLarge", 413, "Plan fewer")],
+    ["failed unexpectedly", problem("internal", 500, "Look for 7e29 in the log")],
+  ])("%s ends it with an error, and without a word of no changes", async (_, answer) => {
+    const run = await planAgainst(() => answer);
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stdout + run.stderr).not.toMatch(/No changes|Nothing to do|fingerprint/i);
+  });
+
   it("comes back after a restart", async () => {
     const restart: readonly Answer[] = [
       { kind: "reset" },

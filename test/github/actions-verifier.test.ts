@@ -262,6 +262,40 @@ describe("applying", () => {
     ).toBeNull();
   });
 
+  it.each(["push", "workflow_dispatch", "schedule", "issue_comment"])(
+    "is allowed on the event %s",
+    async (eventName) => {
+      expect(checkApply(await callerOf({ eventName }), policy)).toBeNull();
+    },
+  );
+
+  it.each([
+    "repository_dispatch",
+    "merge_group",
+    "release",
+    "registry_package",
+    "create",
+    "delete",
+    "fork",
+    "watch",
+    "issues",
+    "discussion_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "check_suite",
+    "deployment",
+    "status",
+    "page_build",
+    "workflow_call",
+    "dynamic",
+    "PUSH",
+    "push ",
+    "constructor",
+    "something that GitHub invents",
+  ])("is refused on the event %s, though its ref is the default branch", async (eventName) => {
+    expect(checkApply(await callerOf({ eventName }), policy)).toMatch(/event_name is/);
+  });
+
   it.each<[string, Partial<OidcJob>, RegExp]>([
     [
       "from another branch",
