@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import type { NamespaceReport, Run } from "../../src/model/api.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
 import type { RepairOutcome, RepairPlan } from "../../src/model/repair.ts";
-import type { DesiredState, Window } from "../../src/model/spec.ts";
+import type { NamespaceSpec, Window } from "../../src/model/spec.ts";
 import { applyPlan, call, coordinatorStub, followRun, makePlan } from "../support/control-api.ts";
 import type { RealThings } from "../support/control-worker.ts";
 import {
@@ -162,22 +162,20 @@ it("finds rows on a member that does not own them, and orphans; moves the first 
   expect(data).toBe(70);
 });
 
-/** Has the windows of a run's plan closed until New Year, without a clock going on. */
-async function closeWindows(fingerprint: string, environment: string): Promise<void> {
-  const windows = [{ start: "0 0 1 1 *", durationMs: 60_000, timezone: "UTC" }];
-  await runInDurableObject(coordinatorStub(), (_instance, state) => {
-    const { sql } = state.storage;
-    const where = "kind = 'desired' AND id = ? AND part = 0";
-    const { body } = sql
-      .exec<{ body: ArrayBuffer }>(`SELECT body FROM documents WHERE ${where}`, fingerprint)
-      .one();
-    const desired = JSON.parse(new TextDecoder().decode(body)) as DesiredState;
-    const namespaces = desired.namespaces.map((one) => ({
-      ...one,
-      policy: { ...one.policy, windows },
-    }));
-    const closed = new TextEncoder().encode(JSON.stringify({ ...desired, namespaces }));
-    sql.exec(`UPDATE documents SET body = ? WHERE ${where}`, closed, fingerprint);
+/** Has other windows applied and followed in the namespace, without a clock going on. */
+async function setWindows(
+  environment: string,
+  { name, policy }: NamespaceSpec,
+  windows: readonly Window[],
+): Promise<void> {
+  await runInDurableObject(coordinatorStub(), (_instance, { storage: { sql } }) => {
+    sql.exec(
+      `INSERT INTO appliedPolicies VALUES (?, ?, ?, 0)
+         ON CONFLICT (environment, name) DO UPDATE SET policy = excluded.policy`,
+      environment,
+      name,
+      JSON.stringify({ ...policy, windows }),
+    );
     setDeclaredWindows(sql, environment, windows);
   });
 }
@@ -203,7 +201,9 @@ it("pauses an operation whose window closes, holds it over restarts of its root,
     await makePlan("engine-5", [{ ...slow, policy: { ...slow.policy, rowsPerSecondMax: 10 } }]),
   );
   await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
-  await closeWindows(run.fingerprint, "engine-5");
+  // Closed until New Year.
+  const closed = { start: "0 0 1 1 *", durationMs: 60_000, timezone: "UTC" };
+  await setWindows("engine-5", slow, [closed]);
   const isHeld = ({ actions }: Run): boolean => (actions[0]?.operation?.paused ?? null) !== null;
   const held = await followRun(run.id, (seen) => seen.finishedAt !== null || isHeld(seen));
   const why = { by: "shardctl reconciler", reason: "its window has closed" };
@@ -225,10 +225,8 @@ it("pauses an operation whose window closes, holds it over restarts of its root,
     paused: why,
     epoch: held.actions[0]?.operation?.epoch,
   });
-  // The next window: here by a merge that takes the closed one away.
-  await runInDurableObject(coordinatorStub(), (_instance, state) =>
-    setDeclaredWindows(state.storage.sql, "engine-5", []),
-  );
+  // The next window: here by a policy without one.
+  await setWindows("engine-5", slow, []);
   expect(await followRun(run.id)).toMatchObject({
     state: "succeeded",
     actions: [{ state: "done", operation: { paused: null } }],
