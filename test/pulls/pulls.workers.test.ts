@@ -780,7 +780,7 @@ describe("/shardctl apply", () => {
 });
 
 describe("a pull request that the Worker does not survive", () => {
-  const WORD = "has tried twice";
+  const WORD = "tried twice";
 
   async function attemptsOf(key: string): Promise<number> {
     return runInDurableObject(gitopsStub(), (_instance, { storage }) =>
