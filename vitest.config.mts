@@ -16,8 +16,9 @@ keepCompiledCode();
 hideRuntimeTraces();
 
 // `npm run test:long` is the mode `long`: see `test/support/sample.ts`.
-// `unit`: pure code, in Node. `shards` and `control`: the two halves on the real runtime, in workerd. `e2e`: the CLI against whole
-// runtimes, in Node. The files of the first three share processes and runtimes: starting one for each would cost a third of the time.
+// `unit`: pure code, in Node. `shards` and `control`: the two halves on the real runtime, in
+// workerd. `e2e`: the CLI against whole runtimes, in Node. The files of the first three share
+// processes and runtimes: starting one for each would cost a third of the time.
 export default defineConfig(({ mode }) => ({
   test: {
     // Logs of the Worker under test are of interest when its test fails.
@@ -89,8 +90,9 @@ export default defineConfig(({ mode }) => ({
 }));
 
 /**
- * The local runtime waits for the disk at every commit of every object, half of the time of a test with hundreds of them. No test cuts
- * the power, so nothing is lost in memory: a killed process finds its files there too. Only where there is plenty of room.
+ * The local runtime waits for the disk at every commit of every object, half of the time of a test
+ * with hundreds of them. No test cuts the power, so nothing is lost in memory: a killed process
+ * finds its files there too. Only where there is plenty of room.
  */
 function keepTemporaryFilesInMemory(): void {
   const folder = "/dev/shm";

@@ -1,6 +1,6 @@
 /**
- * Where a command works: the config (found upwards from the working directory, as git finds its
- * own, up to the folder of the repository), the environment, the manifests, and where the
+ * Finds where a command works: the config (found upwards from the working directory, as git finds
+ * its own, up to the folder of the repository), the environment, the manifests, and where the
  * reconciler and its token are.
  *
  * | what      | first that is there                                                                        |

@@ -1,6 +1,6 @@
 /**
- * How namespaces were last seen live, in the coordinator's SQLite: what the status page shows
- * without asking them. One row a namespace; the members are kept apart, because a list of
+ * Stores how namespaces were last seen live, in the coordinator's SQLite, for the status page to
+ * show without asking them. One row a namespace; the members are kept apart, because a list of
  * namespaces does not need them. All methods are synchronous.
  */
 import type { LiveNamespace, NamespaceRef } from "../model/live.ts";

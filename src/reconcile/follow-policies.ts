@@ -1,5 +1,5 @@
 /**
- * Which policy a pass follows, and when a merged one takes its place.
+ * Chooses the policy that a pass follows, and puts a merged one in its place.
  *
  * | the declared policy                                        | then                              |
  * |------------------------------------------------------------|-----------------------------------|

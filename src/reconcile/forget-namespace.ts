@@ -106,7 +106,7 @@ function findLife({ name, object }: NamespaceRef, described: LiveResult<LiveName
     return kind === "unbound"
       ? []
       : [
-          `'${name}' could not be read, so nobody knows what is there (${message}): try again when it answers, or remove the binding ${object} from the Worker if its class is gone`,
+          `'${name}' could not be read, so that nothing is known of what is there (${message}): try again when it answers, or remove the binding ${object} from the Worker if its class is gone`,
         ];
   }
   const life = explainLife(described.value);

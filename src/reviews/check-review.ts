@@ -57,7 +57,7 @@ function explain(
 ): string {
   const shown = newest
     ? `pull request #${pull} was last shown plan ${short(newest.fingerprint)} (commit ${short(newest.headSha)}, ${new Date(newest.reviewedAt).toISOString()}), this is plan ${short(fingerprint)}.`
-    : `no plan was shown in pull request #${pull}, so nobody has reviewed plan ${short(fingerprint)}.`;
+    : `no plan was shown in pull request #${pull}, so plan ${short(fingerprint)} is not reviewed.`;
   const expired = own?.release
     ? ` Its release expired at ${new Date(own.release.expiresAt).toISOString()}.`
     : "";

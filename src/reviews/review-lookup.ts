@@ -1,7 +1,7 @@
 /**
- * Which reviewed plans the head of the default branch stands on: the newest review of each pull
- * request that is merged into it, and what was released since. Which pull requests are merged,
- * GitHub says: see `merge-memory.ts` for how often it is asked.
+ * Finds the reviewed plans that the head of the default branch stands on: the newest review of each
+ * pull request that is merged into it, and what was released since. GitHub says which pull requests
+ * are merged: see `merge-memory.ts` for how often it is asked.
  */
 import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";

@@ -1,5 +1,5 @@
 /**
- * Which runs begin: checks the review and the lock in the turn in which it takes the lock, since
+ * Begins runs: checks the review and the lock in the turn in which it takes the lock, since
  * what was checked before may have changed.
  *
  * An environment has one active run, under a lease with a token that grows. A run whose lease is

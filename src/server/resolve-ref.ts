@@ -1,6 +1,6 @@
 /**
- * Which namespace a request is about: by its name, and by its binding where several have one of
- * that name.
+ * Finds the namespace that a request is about: by its name, and by its binding where several have
+ * one of that name.
  */
 import type { NamespaceRef } from "../model/live.ts";
 import type { ApiContext } from "./context.ts";

@@ -10,15 +10,16 @@ import {
 
 /** Written by other programs. */
 const FOREIGN = ["test/fixtures/old-library.js", "test/fixtures/old-library.d.ts"];
-/** Folders of texts for users. A decision is a record of its day, and no manual. */
-const MESSAGES =
-  "src/{alerts,cli,github,history,manifest,metrics,model,page,planning,pulls,render}";
 const CHECKS: readonly {
   readonly files: readonly string[];
   readonly find: (text: string) => ProseFault[];
 }[] = [
-  { files: globSync("{src,test,schemas}/**/*.ts", { exclude: FOREIGN }), find: findProseFaults },
-  { files: globSync(`${MESSAGES}/**/*.ts`), find: findMessageFaults },
+  {
+    files: globSync("{{src,test,schemas}/**/*.ts,*.mts}", { exclude: FOREIGN }),
+    find: findProseFaults,
+  },
+  { files: globSync("src/**/*.ts"), find: findMessageFaults },
+  // A decision is a record of its day, and no manual.
   { files: globSync("{*.md,docs/*.md}"), find: findManualFaults },
 ];
 

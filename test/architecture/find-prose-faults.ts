@@ -19,6 +19,8 @@ export interface ProseFault {
 
 const COLUMNS_MAX = 100;
 const QUESTION = /^(What|Who|Whose|Whether|Those|Whoever|Whatever)\b/;
+/** The same for a file's header, which says what the file does. */
+const HEADER_QUESTION = /^(What|Who|Whose|Whether|Those|How|When|Where|Which|Why)\b/;
 /** A row of a table, a line of a usage or of a sample. */
 const LAID_OUT = /^\s*(\/\/|\*)( *\|| {4,}\S)/;
 /** Each phrase, and what the field says instead. */
@@ -64,7 +66,8 @@ export function findMessageFaults(source: string): ProseFault[] {
   const faults: ProseFault[] = [];
   let line = 0;
   for (const { type, value } of tokenize(source)) {
-    if (HOLDS_TEXT.has(type) && type !== "RegularExpressionLiteral")
+    // A single word is a name: of a message, for example.
+    if (HOLDS_TEXT.has(type) && type !== "RegularExpressionLiteral" && /\w[^\w]*\s+\w/.test(value))
       for (const fault of retiredIn(value, RETIRED_FOR_USERS))
         faults.push({ ...fault, line: line + fault.line });
     line += value.split("\n").length - 1;
@@ -96,7 +99,8 @@ export function findProseFaults(source: string): ProseFault[] {
       // A comment of several lines begins once.
       const isBegun = isComment && type === "SingleLineComment";
       for (const { at, text } of isBegun ? [] : paragraphsOf(value)) {
-        const first = QUESTION.exec(text);
+        const isHeader = line === 0 && at <= 1;
+        const first = (isHeader ? HEADER_QUESTION : QUESTION).exec(text);
         if (first)
           faults.push({
             line: line + at + 1,

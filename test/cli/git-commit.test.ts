@@ -1,4 +1,4 @@
-/** Which commit a plan may claim: only one that has every byte of the manifests. */
+/** The commit that a plan may claim: only one that has every byte of the manifests. */
 import { execFileSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

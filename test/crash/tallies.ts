@@ -1,5 +1,5 @@
 /**
- * How often each call to all members may have met each row. Pure.
+ * Counts how often each call to all members may have met each row. Pure.
  *
  * | the call                        | may run once | may run twice |
  * |---------------------------------|--------------|---------------|

@@ -1,5 +1,5 @@
 /**
- * Which version of the class this Worker has. A run writes its own copy of this file when it
+ * The version of the class that this Worker has. A run writes its own copy of this file when it
  * deploys the next one: each adds a column to the accounts, fills it, and makes an index.
  */
 export const VERSION: number = 1;

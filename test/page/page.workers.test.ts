@@ -202,7 +202,7 @@ describe("Cloudflare Access", () => {
     ["of another team", { iss: "https://other.cloudflareaccess.com" }, /claim iss/],
     ["that has expired", { exp: 1_000_000 }, /expired/],
     ["that never ends", { exp: undefined }, /claim exp/],
-    ["that names nobody", { email: undefined }, /names nobody/],
+    ["that names nobody", { email: undefined }, /names no user/],
   ])("refuses a token %s", async (_name, claims, reason) => {
     const response = await enter(await token(claims));
     expect(response.status).toBe(401);

@@ -1,4 +1,4 @@
-/** When what is looked at: spread, bounded, and later after each failure. */
+/** The schedule of looks: spread, bounded, and later after each failure. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,4 @@
-/** Which reviewed plans the merged commit stands on, and how long a release lasts. */
+/** The reviewed plans that the merged commit stands on, and how long a release lasts. */
 import { describe, expect, it } from "vitest";
 
 import type { Plan } from "../../src/model/plan.ts";

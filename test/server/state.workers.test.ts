@@ -465,7 +465,7 @@ describe("an import", () => {
     expect(report.notes).toMatchObject([expect.stringContaining("1 run that was under way is")]);
     const imported = (await call<Run>("GET", `/v1/runs/${run.id}`)).body;
     expect(imported).toMatchObject({ state: "failed", actions: [{ state: "failed" }] });
-    expect(imported.actions[0]?.error).toContain("go on by themselves");
+    expect(imported.actions[0]?.error).toContain("continue by themselves");
     const active = (await call<RunList>("GET", "/v1/runs?active=1&environment=state-6")).body;
     expect(active.runs).toEqual([]);
     const live = await call("GET", "/v1/namespaces/s6-orders?object=ORDERS");

@@ -1,6 +1,6 @@
 /**
- * Which version of the class an object runs when it starts: the one deployed last, or for a part of
- * the objects the one before.
+ * Chooses the version of the class that an object runs when it starts: the one deployed last, or
+ * for a part of the objects the one before.
  */
 import type { Random } from "./random.ts";
 import { FIRST_VERSION, type StoreVersion } from "./versions.ts";

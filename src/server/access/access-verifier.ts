@@ -55,7 +55,7 @@ export function createAccessVerifier(
         const name = payload["email"] ?? payload["common_name"];
         return typeof name === "string" && name !== ""
           ? success(name.slice(0, 200))
-          : failure("The token of Cloudflare Access names nobody.");
+          : failure("The token of Cloudflare Access names no user.");
       } catch (error) {
         return failure(explain(error, issuer));
       }

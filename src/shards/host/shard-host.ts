@@ -465,7 +465,7 @@ export class ShardHost {
       const last =
         record.lastError === null ? "" : ` (last problem: ${withRowWords(record.lastError)})`;
       throw new Error(
-        `Operation ${id} (${kind}) has cut over but is still in step ${record.step} after ${FORWARD_MS_MAX} ms more${last}: it goes on by itself`,
+        `Operation ${id} (${kind}) has cut over but is still in step ${record.step} after ${FORWARD_MS_MAX} ms more${last}: it continues by itself`,
       );
     }
     return record;

@@ -300,7 +300,7 @@ export class BlockingMember extends MemberState {
   requireUnspoiled(operation: number, attempt: number): void {
     if (!this.isSpoiled(attempt)) return;
     const which = `fence attempt ${attempt} of operation ${operation}`;
-    throw refused("moving", `${this.self} was started anew behind ${which}, and wrote`);
+    throw refused("moving", `${this.self} was restarted behind ${which}, and wrote`);
   }
 
   /** Forgets what a crash has left of calls: they are gone. */

@@ -137,7 +137,7 @@ export function refuseOtherSpecs(
   if (frozen.specs === specs) return;
   throw new EngineFault(
     "schema",
-    `The class on ${self} declares its tables in another way than when operation ${operation} began (by a deploy?): rows could go where nobody looks. ${NOTHING_CHANGED}: deploy one version everywhere, then start again`,
+    `The class on ${self} declares its tables in another way than when operation ${operation} began (by a deploy?): rows could go where no call finds them. ${NOTHING_CHANGED}: deploy one version everywhere, then start again`,
   );
 }
 

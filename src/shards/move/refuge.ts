@@ -1,6 +1,6 @@
 /**
- * Where the rows go that stand on a member which leaves, though by its layout they never belonged
- * to it.
+ * Chooses a target for rows that stand on a member which leaves, though by its layout they never
+ * belonged to it.
  *
  * A shift moves ranges, and such a row is in none that its member gives away: it would be left
  * behind on a retired member, where nobody looks, and be deleted with it. It goes along with the

@@ -429,7 +429,7 @@ function lossOf(
     return [
       {
         member,
-        summary: `${member} has lost its storage, and with it the rows of its part: it begins anew without any`,
+        summary: `${member} has lost its storage, and with it the rows of its part: it begins again without any`,
       },
     ];
   }

@@ -159,7 +159,7 @@ function requireSameSteps([first, ...others]: readonly PreparedMember[]): void {
   if (!first || !other) return;
   throw new Waiting(
     "tablesDiffer",
-    `${other.member} and ${first.member} have not run the same steps of their migrations: the operation goes on once both have`,
+    `${other.member} and ${first.member} have not run the same steps of their migrations: the operation continues once both have`,
   );
 }
 

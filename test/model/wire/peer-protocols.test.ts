@@ -1,4 +1,4 @@
-/** Which protocol a message is sent by, whatever versions the two sides run. */
+/** The protocol that a message is sent by, whatever versions the two sides run. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { LIBRARY_VERSION } from "../../../src/model/wire/library-version.ts";

@@ -1,5 +1,5 @@
 /**
- * Which steps of a class run on an object, by what has run there: the rules of `planMigrations`.
+ * The steps of a class that run on an object, by what has run there: the rules of `planMigrations`.
  */
 import { describe, expect, it } from "vitest";
 

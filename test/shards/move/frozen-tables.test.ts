@@ -1,4 +1,4 @@
-/** How a member notices that a deploy has changed its tables, whatever it has read before. */
+/** A member notices that a deploy has changed its tables, whatever it has read before. */
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { keepCapture } from "../../../src/shards/move/capture.ts";

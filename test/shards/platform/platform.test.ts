@@ -1,4 +1,4 @@
-/** Where an object finds the namespace of its own class, on runtimes of several ages. */
+/** An object finds the namespace of its own class, on runtimes of several ages. */
 import { expect, it } from "vitest";
 
 import { ownNamespace } from "../../../src/shards/platform/platform.ts";

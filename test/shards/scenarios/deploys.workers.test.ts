@@ -232,7 +232,7 @@ describe("1b: a deploy while a source is fenced", { timeout: 120_000 }, () => {
       });
       await namespace.toHash("id", 2);
       expect(refused).toHaveLength(1);
-      expect(refused[0]).toContain("was started anew behind fence attempt");
+      expect(refused[0]).toContain("was restarted behind fence attempt");
       expect(await namespace.ids()).toHaveLength(ROWS + 1);
       expect(await namespace.leftovers([namespace.name, source])).toEqual([]);
     },

@@ -1,6 +1,6 @@
 /**
- * How the rows of an in-memory namespace spread by a key: the buckets that a real namespace counts
- * in SQL.
+ * Counts how the rows of an in-memory namespace spread by a key: the buckets that a real namespace
+ * counts in SQL.
  */
 import { compareKeys, isMissing, type Key } from "../../../src/model/layout/key.ts";
 import {

@@ -12,7 +12,7 @@ import { stagedText } from "./staged-text.ts";
 import type { Tally } from "./tally.ts";
 
 export const IMPORTED_WHILE_RUNNING =
-  "It was under way when the Worker's state was exported, and that state was imported since. Its operations go on by themselves, and it will start nothing more. Plan again";
+  "It was under way when the Worker's state was exported, and that state was imported since. Its operations continue by themselves, and it will start nothing more. Plan again";
 
 export function mergeRuns(
   staged: StagedRows,
@@ -35,7 +35,7 @@ export function mergeRuns(
   return running === 0
     ? []
     : [
-        `${running} ${running === 1 ? "run that was under way is" : "runs that were under way are"} taken over as failed: running operations go on by themselves, and \`shardctl drift\` shows them. Apply again what they have left.`,
+        `${running} ${running === 1 ? "run that was under way is" : "runs that were under way are"} taken over as failed: running operations continue by themselves, and \`shardctl drift\` shows them. Apply again what they have left.`,
       ];
 }
 

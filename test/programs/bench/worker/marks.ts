@@ -1,5 +1,5 @@
 /**
- * When fences went up and when they came down, as the members' own messages say. Kept beside the
+ * Notes when fences went up and came down, as the members' own messages say. Kept beside the
  * objects: in the local runtime all objects of a Worker live in one isolate.
  */
 

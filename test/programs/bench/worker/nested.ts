@@ -1,7 +1,7 @@
 /**
- * How long callers wait at the fence of a shift whose members run calls that do not simply end:
- * methods that call the owner of another key, or that run for seconds. Each caller has a router of
- * its own, and makes its next call a moment after the answer.
+ * Measures how long callers wait at the fence of a shift whose members run calls that do not simply
+ * end: methods that call the owner of another key, or that run for seconds. Each caller has a
+ * router of its own, and makes its next call a moment after the answer.
  */
 import { connect } from "../../../../src/shards/router.ts";
 import type { BenchEnv } from "./env.ts";

@@ -1,7 +1,7 @@
 /**
- * How long writers wait at a cutover. Each writer is a caller of its own, with its own router and
- * cache, that writes one thing, waits, and writes the next, at a steady pace, from before the
- * operation until after it.
+ * Measures how long writers wait at a cutover. Each writer is a caller of its own, with its own
+ * router and cache, that writes one thing, waits, and writes the next, at a steady pace, from
+ * before the operation until after it.
  */
 import { connect } from "../../../../src/shards/router.ts";
 import type { BenchEnv } from "./env.ts";
