@@ -24,6 +24,8 @@ const SLICE_ROWS = 4_000;
 const KEPT_ROWS_MIN = 10_000;
 /** Longest wait for a count; it goes on without who has asked. */
 const WAIT_MS_MAX = 20_000;
+/** From such an age on, an older count is better than none: of who watches, and decides nothing. */
+const WATCHED_AGE_MIN_MS = 3_600_000;
 /** Bytes up to which an object without private tables has room for its count for sure. */
 const SURE_ROOM_BYTES = 9_500_000_000;
 
@@ -67,7 +69,8 @@ export class RowCounter {
 
   /**
    * The kept count if it is younger than `maxAgeMs`, or else a new one, shared by all who ask
-   * meanwhile. @throws RefusedError, retryable, where it takes long: it goes on, and is kept.
+   * meanwhile. Where that takes long it continues, and is kept: whoever asks for counts of an hour
+   * or more is given the older one then. @throws RefusedError, retryable, for all others.
    */
   async count(maxAgeMs = 0): Promise<Counted> {
     const { runtime } = this.#member;
@@ -76,8 +79,9 @@ export class RowCounter {
     const running = (this.#running ??= this.#begin());
     if (!this.#isLong) return running;
     const waited = new AbortController();
-    const late = runtime.sleep(WAIT_MS_MAX, waited.signal).then((): never => {
+    const late = runtime.sleep(WAIT_MS_MAX, waited.signal).then((): Counted => {
       const { self } = this.#member;
+      if (kept && maxAgeMs >= WATCHED_AGE_MIN_MS) return kept;
       throw refused(
         "moving",
         `${self} is still counting its rows (${this.#rowsSoFar} so far): ask again in a while`,

@@ -157,6 +157,22 @@ describe("a count in slices", () => {
   });
 });
 
+it("a count that takes long is done without by who watches, once there is an older one", async () => {
+  fill(sql, "(id INTEGER PRIMARY KEY)", "i", MANY);
+  const first = await open().counter.count(DAY_MS);
+  const { member } = open();
+  Object.assign(member, {
+    runtime: {
+      ...runtime,
+      sleep: (delayMs: number) => (delayMs > 0 ? Promise.resolve() : new Promise(() => undefined)),
+    },
+  });
+  const counter = new RowCounter(member, { specs: [{ name: "t" }], localTables: [] });
+  now += 2 * DAY_MS;
+  expect(await counter.count(DAY_MS)).toEqual(first);
+  await expect(counter.count(10 * MINUTE_MS)).rejects.toThrow(/still counting its rows/);
+});
+
 describe("a count that was long", () => {
   it("is kept: looking at it once a minute reads no row, over lives and for a day", async () => {
     fill(sql, "(id INTEGER PRIMARY KEY)", "i", MANY);
