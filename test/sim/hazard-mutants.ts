@@ -498,6 +498,18 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "activates-behind-a-wave",
+    needs: "hasSetbacks",
+    rule: "one-history: a member activates a wave only when it has activated those before it",
+    edits: [
+      {
+        file: "shards/member/member.ts",
+        find: "this.requireWavesBefore(operation, epoch);",
+        replace: "",
+      },
+    ],
+  },
+  {
     name: "first-operation-proves-nothing",
     needs: "hasSetbacks",
     rule: "repair-proves: who takes part in the first operation proves that nothing was cut over before it",

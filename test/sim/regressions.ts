@@ -123,6 +123,12 @@ export const REGRESSIONS: readonly Regression[] = [
       "a repair ended a cutover that a target had not heard of as if it had not been, and the rows for it were lost",
   },
   {
+    seed: 790,
+    mutant: "activates-behind-a-wave",
+    reason:
+      "a source that went back behind a wave took part in the next one, and had the rows of the first again",
+  },
+  {
     seed: 1_099,
     mutant: "late-children-stay",
     reason:

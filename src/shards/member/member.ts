@@ -306,6 +306,7 @@ export class Member extends ReleasingMember {
         `${this.self} knows nothing of operation ${operation}, which has cut over`,
         epoch,
       );
+    this.requireWavesBefore(operation, epoch);
     const plan = this.planAfterCutover(operation);
     const mayBeLate = plan.moving.fence !== this.#fencedInLife;
     for (const { target, range } of outgoing)

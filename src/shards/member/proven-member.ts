@@ -146,7 +146,10 @@ export class ProvenMember extends BlockingMember {
    * Takes no part in a wave without those before it, each of which was acknowledged here: a member
    * that was restored has forgotten some. @throws RefusedError
    */
-  requireCaughtUp({ operation, registryEpoch = 0 }: Message<"fence" | "promote">): void {
+  requireCaughtUp({
+    operation,
+    registryEpoch = 0,
+  }: Pick<Message<"fence" | "promote">, "operation" | "registryEpoch">): void {
     const { membership, moving, self } = this;
     const epochFrom = moving?.operation === operation ? moving.epochFrom : undefined;
     if (epochFrom === undefined || registryEpoch <= epochFrom || membership.epoch >= registryEpoch)
@@ -156,6 +159,14 @@ export class ProvenMember extends BlockingMember {
       `${self} is at epoch ${membership.epoch}, and has acknowledged ${registryEpoch}`,
       registryEpoch,
     );
+  }
+
+  /**
+   * The same of the activation of a wave: those before it have been acknowledged. @throws
+   * RefusedError
+   */
+  protected requireWavesBefore(operation: number, epoch: number): void {
+    this.requireCaughtUp({ operation, registryEpoch: epoch - 1 });
   }
 
   /**
