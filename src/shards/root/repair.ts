@@ -279,14 +279,13 @@ async function hearAll(
   const running = journal.running();
   const { layout: registered } = journal.registry();
   const guessed = new Set([nextShard(root, registered)]);
-  let next = [
+  const named = new Set([
     root,
     ...names,
     ...membersOf(registered, running?.from, running?.to),
     ...journal.chores().map(({ member }) => member),
-    ...guessed,
-  ];
-  const named = new Set(next.filter((name) => !guessed.has(name)));
+  ]);
+  let next = [...named, ...guessed];
   while (next.length > 0) {
     const asked = [...new Set(next)].filter((name) => !answers.has(name)).toSorted();
     const found: string[] = [];

@@ -227,6 +227,17 @@ describe("the root of a namespace that is being sharded", () => {
   });
 });
 
+describe("an object that a person names for a repair", () => {
+  it("is heard also where it has the name of a shard to come, and knows nothing", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const heard = async (...members: string[]): Promise<string[]> =>
+      (await world.planRepair([], members)).testimonies.map(({ member }) => member);
+    expect(await heard()).not.toContain("ns-g1-shard-0");
+    expect(await heard("ns-g1-shard-0")).toContain("ns-g1-shard-0");
+  });
+});
+
 describe("what is left of an operation", () => {
   it("is no chore for ever where a retired member has lost its storage", async () => {
     const world = await open();
