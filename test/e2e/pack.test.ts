@@ -13,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import manifest from "../../package.json" with { type: "json" };
 import { temporaryFolder } from "../cli/support/run-cli.ts";
+import { isLongRun, sample } from "../support/sample.ts";
 
 const execute = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url).href);
@@ -157,7 +158,7 @@ export const errors: number = parseManifests([], { environment: null }).errors.l
 export const version: string = metadata.version;
 `;
 
-  it.each(["bundler", "nodenext"])(
+  it.each(sample(["bundler", "nodenext"], 1))(
     "are typed, with moduleResolution %s",
     async (moduleResolution) => {
       const imported = [...CONSUMER.matchAll(/from "shardctl\/([\w.-]+)"/gu)].map(
@@ -213,31 +214,34 @@ describe("Workers of init --worker", () => {
     expect(said).not.toMatch(/warning/iu);
   });
 
-  it("with the class in another Worker, and a repository to follow", async () => {
-    const repository = [
-      "--repository",
-      "acme/shop",
-      "--repository-id",
-      "1296269",
-      "--owner-id",
-      "583231",
-    ];
-    await shardctl(
-      "init",
-      "--worker",
-      "--binding",
-      "ORDERS",
-      "--script",
-      "orders-worker",
-      ...repository,
-    );
-    expect(await readFile(join(project, "control/src/index.ts"), "utf8")).toContain(
-      `repository: "acme/shop"`,
-    );
-    expect(await tsc("control")).toBe("");
-    const said = await dryRun("control/wrangler.jsonc");
-    expect(said).toMatch(/env\.ORDERS \(Orders, defined in orders-worker\) +Durable Object/u);
-    expect(said).toMatch(/env\.SHARDCTL \(Reconciler\) +Durable Object/u);
-    expect(said).not.toMatch(/warning/iu);
-  });
+  it.runIf(isLongRun())(
+    "with the class in another Worker, and a repository to follow",
+    async () => {
+      const repository = [
+        "--repository",
+        "acme/shop",
+        "--repository-id",
+        "1296269",
+        "--owner-id",
+        "583231",
+      ];
+      await shardctl(
+        "init",
+        "--worker",
+        "--binding",
+        "ORDERS",
+        "--script",
+        "orders-worker",
+        ...repository,
+      );
+      expect(await readFile(join(project, "control/src/index.ts"), "utf8")).toContain(
+        `repository: "acme/shop"`,
+      );
+      expect(await tsc("control")).toBe("");
+      const said = await dryRun("control/wrangler.jsonc");
+      expect(said).toMatch(/env\.ORDERS \(Orders, defined in orders-worker\) +Durable Object/u);
+      expect(said).toMatch(/env\.SHARDCTL \(Reconciler\) +Durable Object/u);
+      expect(said).not.toMatch(/warning/iu);
+    },
+  );
 });

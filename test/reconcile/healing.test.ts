@@ -7,6 +7,7 @@ import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { toKey } from "../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { isLongRun, sample, size } from "../support/sample.ts";
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, idRows, MINUTE, World } from "./support/world.ts";
 
@@ -124,13 +125,14 @@ describe("a drift that comes back after each heal", () => {
 
   it("is healed at most once a day in the end, and at least that", async () => {
     const world = await settled();
-    for (let tick = 0; tick < 10 * 24 * 2; tick++) {
+    const days = size(10, 6);
+    for (let tick = 0; tick < days * 24 * 2; tick++) {
       await world.tick();
       world.now += 29 * MINUTE;
       await moveBack(world);
     }
-    const days = waits(world).slice(-3);
-    for (const ms of days) {
+    const last = waits(world).slice(-size(3, 1));
+    for (const ms of last) {
       expect(ms).toBeGreaterThanOrEqual(DAY);
       expect(ms).toBeLessThan(DAY + HOUR);
     }
@@ -305,33 +307,37 @@ describe("the wait between heals", () => {
     expect(await world.drifts()).toEqual([]);
   });
 
-  it.each<[string, Undo, Parameters<typeof declared>[0]]>([
+  const undone: [string, Undo, Parameters<typeof declared>[0]][] = [
     ["a changed layout", moveBack, {}],
     ["uneven rows", growUnevenly, { policy: { maxSkew: 1.05 } }],
-  ])("counts from the end of a heal that takes for hours: %s", async (_, undo, changes) => {
-    let polls = 1000;
-    const world = new World({
-      live: [hashed("orders", 4, 400)],
-      specs: [declared(changes)],
-      pollsToComplete: () => polls,
-    });
-    await world.tick();
-    const toOthers: Undo = async (slow) => {
-      const described = await slow.live.describe(REF);
-      if (!described.ok || described.value.operation?.state === "running") return;
-      polls = 4;
-      await undo(slow);
-      polls = 1000;
-    };
-    await runFor(world, 900, toOthers);
-    const runs = world.startedRuns();
-    expect(runs.length).toBeGreaterThan(2);
-    for (const [index, { startedAt }] of runs.slice(1).entries()) {
-      const restedMs = startedAt - (runs[index]?.finishedAt ?? Infinity);
-      expect(restedMs).toBeGreaterThanOrEqual(10 * MINUTE * 2 ** index);
-    }
-    expect(await relapseDrifts(world)).toHaveLength(runs.length > RELAPSES_MAX ? 1 : 0);
-  });
+  ];
+  it.each(sample(undone, 1))(
+    "counts from the end of a heal that takes for hours: %s",
+    async (_, undo, changes) => {
+      let polls = 1000;
+      const world = new World({
+        live: [hashed("orders", 4, 400)],
+        specs: [declared(changes)],
+        pollsToComplete: () => polls,
+      });
+      await world.tick();
+      const toOthers: Undo = async (slow) => {
+        const described = await slow.live.describe(REF);
+        if (!described.ok || described.value.operation?.state === "running") return;
+        polls = 4;
+        await undo(slow);
+        polls = 1000;
+      };
+      await runFor(world, 900, toOthers);
+      const runs = world.startedRuns();
+      expect(runs.length).toBeGreaterThan(2);
+      for (const [index, { startedAt }] of runs.slice(1).entries()) {
+        const restedMs = startedAt - (runs[index]?.finishedAt ?? Infinity);
+        expect(restedMs).toBeGreaterThanOrEqual(10 * MINUTE * 2 ** index);
+      }
+      expect(await relapseDrifts(world)).toHaveLength(runs.length > RELAPSES_MAX ? 1 : 0);
+    },
+  );
 
   describe("of misplaced rows", () => {
     /** From now on no audit can be made. */
@@ -434,28 +440,34 @@ describe("the wait between heals", () => {
 });
 
 describe("a reviewed change that fails each time", () => {
-  it("is tried a few times, then less and less, whatever else is merged meanwhile", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [spec("orders", { count: 4 })] });
-    await world.tick();
-    await world.reviewAndMerge([spec("orders", { count: 6 })]);
-    for (let hour = 0; hour < 10 * 24; hour++) {
-      for (let tick = 0; tick < 2; tick++) {
-        world.live.failNext("orders", { kind: "mismatch", message: "1 of 9 chunks differ" });
-        await world.tick();
-        world.now += 29 * MINUTE;
+  it.runIf(isLongRun())(
+    "is tried a few times, then less and less, whatever else is merged meanwhile",
+    async () => {
+      const world = new World({
+        live: [hashed("orders", 4)],
+        specs: [spec("orders", { count: 4 })],
+      });
+      await world.tick();
+      await world.reviewAndMerge([spec("orders", { count: 6 })]);
+      for (let hour = 0; hour < 10 * 24; hour++) {
+        for (let tick = 0; tick < 2; tick++) {
+          world.live.failNext("orders", { kind: "mismatch", message: "1 of 9 chunks differ" });
+          await world.tick();
+          world.now += 29 * MINUTE;
+        }
+        // Somebody merges something all the time.
+        world.merge([spec("orders", { count: 6 }), spec(`other-${hour}`, { count: 4 })]);
       }
-      // Somebody merges something all the time.
-      world.merge([spec("orders", { count: 6 }), spec(`other-${hour}`, { count: 4 })]);
-    }
-    // Five in the first hours, then after 6, 12 and 24 hours.
-    expect(starts(world).length).toBeLessThan(18);
-    expect(
-      waits(world)
-        .slice(-2)
-        .every((ms) => ms >= DAY),
-    ).toBe(true);
-    expect(world.condition("orders")).toMatchObject({ reason: "RetriesExhausted" });
-  });
+      // Five in the first hours, then after 6, 12 and 24 hours.
+      expect(starts(world).length).toBeLessThan(18);
+      expect(
+        waits(world)
+          .slice(-2)
+          .every((ms) => ms >= DAY),
+      ).toBe(true);
+      expect(world.condition("orders")).toMatchObject({ reason: "RetriesExhausted" });
+    },
+  );
 });
 
 it("tells after three relapses", () => {

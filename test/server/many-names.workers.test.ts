@@ -14,6 +14,7 @@ import { encodeJson } from "../../src/runs/store.ts";
 import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import { planOf, shardChange } from "../support/apply-plans.ts";
 import { call, controlEnv, coordinatorStub, spec } from "../support/control-api.ts";
+import { isLongRun } from "../support/sample.ts";
 import { ask } from "../support/scoped-tokens.ts";
 
 const NAMES = 50_000;
@@ -93,7 +94,7 @@ describe(`plans of ${NAMES} namespaces`, () => {
     ).toHaveLength(2);
   });
 
-  it("are told in as many answers as it takes", async () => {
+  it.runIf(isLongRun())("are told in as many answers as it takes", async () => {
     const pulls = Array.from({ length: 14 }, (_, index) => 10 + index);
     const names = namesOf("p").map(inSync);
     for (const pull of pulls) await show(planIn("pages", pull, { inSync: names }), pull);

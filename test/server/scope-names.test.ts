@@ -19,7 +19,7 @@ const [CHANGE] = template.changes;
 const PLANS = size(2000, 200);
 const NAMES = 100;
 /** Names that are longer together than a value of the database may be. */
-const MANY = size(50_000, 30_000);
+const MANY = size(50_000, 15_000);
 const EVERYTHING = { limit: 1000, isActive: false, environment: null };
 
 function assemble(sql = openNodeSql()) {

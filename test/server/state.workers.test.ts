@@ -25,6 +25,7 @@ import {
   refusal,
   spec,
 } from "../support/control-api.ts";
+import { isLongRun } from "../support/sample.ts";
 import {
   exportState,
   importState,
@@ -691,31 +692,35 @@ describe("an import", () => {
     expect((await eventsOf("state-7"))[0]?.id).toBeGreaterThan(own?.id ?? 0);
   });
 
-  it("fits its limits with thousands of namespaces and tens of thousands of events", async () => {
-    await loseState(coordinatorStub());
-    await lived("state-8", "s8-orders");
-    await sqlOf((sql) => {
-      sql.exec(`INSERT INTO reconciledNames SELECT environment, 'n' || value, object, dueAt, pass, specDigest, isPending, silences, rowCount,
+  it.runIf(isLongRun())(
+    "fits its limits with thousands of namespaces and tens of thousands of events",
+    async () => {
+      await loseState(coordinatorStub());
+      await lived("state-8", "s8-orders");
+      await sqlOf((sql) => {
+        sql.exec(`INSERT INTO reconciledNames SELECT environment, 'n' || value, object, dueAt, pass, specDigest, isPending, silences, rowCount,
         json_set(body, '$.name', 'n' || value, '$.condition.message', printf('%.*c', 2000, 'x')) FROM reconciledNames,
         (WITH RECURSIVE counted(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM counted WHERE value < ${NAMESPACES}) SELECT value FROM counted)
         WHERE name = 's8-orders'`);
-      sql.exec(`INSERT INTO events SELECT NULL, at, environment, kind, namespace, body FROM (SELECT * FROM events WHERE environment = 'state-8' LIMIT 1),
+        sql.exec(`INSERT INTO events SELECT NULL, at, environment, kind, namespace, body FROM (SELECT * FROM events WHERE environment = 'state-8' LIMIT 1),
         (WITH RECURSIVE counted(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM counted WHERE value < ${EVENTS}) SELECT value FROM counted)`);
-    });
-    let largest = 0;
-    const measured: Send = async (method, path, body) => {
-      const answer = await send(method, path, body);
-      largest = Math.max(largest, JSON.stringify([body, answer.body]).length);
-      return answer;
-    };
-    const file = await exportState(measured);
-    await loseState(coordinatorStub());
-    const report = await importState(measured, file);
-    expect(rowsOf(report, "reconciledNames").added).toBe(NAMESPACES + 1);
-    expect(rowsOf(report, "events").added).toBeGreaterThan(EVENTS);
-    expect(largest).toBeLessThan(4 * 1024 * 1024);
-    await loseState(coordinatorStub());
-  }, 300_000);
+      });
+      let largest = 0;
+      const measured: Send = async (method, path, body) => {
+        const answer = await send(method, path, body);
+        largest = Math.max(largest, JSON.stringify([body, answer.body]).length);
+        return answer;
+      };
+      const file = await exportState(measured);
+      await loseState(coordinatorStub());
+      const report = await importState(measured, file);
+      expect(rowsOf(report, "reconciledNames").added).toBe(NAMESPACES + 1);
+      expect(rowsOf(report, "events").added).toBeGreaterThan(EVENTS);
+      expect(largest).toBeLessThan(4 * 1024 * 1024);
+      await loseState(coordinatorStub());
+    },
+    300_000,
+  );
 });
 
 describe("schemas/state.schema.json", () => {

@@ -22,6 +22,11 @@ export function sample<Case>(cases: readonly Case[], count: number): Case[] {
   return inject("isLong") ? [...cases] : thinOut(cases, count);
 }
 
+/** True in a run of `npm run test:long`: for cases that stand for themselves, as in `it.runIf`. */
+export function isLongRun(): boolean {
+  return inject("isLong");
+}
+
 /** Gives how often a property is tried: `count` times in a long run, or a quarter of that. */
 export function tries(count: number): number {
   return inject("isLong") ? count : Math.ceil(count / 4);

@@ -11,6 +11,7 @@ import type { KeyInput } from "../../../src/model/layout/key.ts";
 import type { Layout, RangeLayout } from "../../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
 import { RefusedError, connect } from "../../../src/shards/router.ts";
+import { sample, size } from "../../support/sample.ts";
 import {
   type Cases,
   type Shop,
@@ -23,7 +24,7 @@ import { TestNamespace } from "../support/namespace.ts";
 
 const { CASES, SHOP, THINGS } = env as unknown as ShardsEnv;
 /** Writers must not go on for ever after a test that failed. */
-const TURNS_MAX = 5_000;
+const TURNS_MAX = size(5_000, 500);
 const REGIONS = Array.from({ length: 40 }, (_, index) => `r${index}`);
 
 /** Keys of each member, those of the first member first. */
@@ -457,7 +458,7 @@ describe("writers 2: during an operation", () => {
       }),
     );
     try {
-      for (const count of [4, 3, 5]) await namespace.toHash("region", count);
+      for (const count of sample([4, 3, 5], 1)) await namespace.toHash("region", count);
     } finally {
       state.isStopped = true;
     }
@@ -491,7 +492,7 @@ describe("writers 2: during an operation", () => {
 
 describe("writers 2: what was found", () => {
   it("a routed update moves no row out of reach, and an insert by the wrong key is not stored", async () => {
-    const namespace = new TestNamespace<Shop>(SHOP, "shop-keys");
+    const namespace = new TestNamespace<Shop>(SHOP, "shop-owners");
     const router = connect<Shop>(SHOP, namespace.name);
     for (let id = 0; id < 8; id++)
       await router.at("c1").addOrder({ id, customer: `c${id}`, total: 1, lines: ["x"] });

@@ -110,7 +110,7 @@ describe.each(SPELLINGS)(
   "writers 5: keys that compare alike: $kind",
   { timeout: 60_000 },
   (spelling) => {
-    it.each(sample(TABLE, 3))("%s, written before '%s'", async (_, at, way) => {
+    it.each(sample(TABLE, 1))("%s, written before '%s'", async (_, at, way) => {
       expect(await moveUnder(spelling.kind, loadOf(spelling), writesOf(spelling), way, at)).toEqual(
         [],
       );
@@ -151,7 +151,7 @@ describe("writers 5: rows that are replaced by their rowid", { timeout: 60_000 }
     "REPLACE INTO names (_rowid_, id, region, n) VALUES (-1, 'minus one', 'r1', 1)",
   ];
 
-  it.each(sample(TABLE, 5))("%s, before '%s'", async (_, at, way) => {
+  it.each(sample(TABLE, 3))("%s, before '%s'", async (_, at, way) => {
     expect(await moveUnder("rowids", load, writes, way, at)).toEqual([]);
   });
 });

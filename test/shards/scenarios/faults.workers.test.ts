@@ -151,7 +151,7 @@ describe.concurrent("faults", { timeout: 120_000 }, () => {
   it.each(
     sample(
       FAULT_NAMES.flatMap((fault) => [1, 2].map((nth) => ({ nth, fault }))),
-      5,
+      3,
     ),
   )("message $nth of every kind $fault, in every operation", async ({ nth, fault }) => {
     const namespace = new TestNamespace(THINGS, `fault-${nth}-${FAULT_NAMES.indexOf(fault)}`);
@@ -172,7 +172,7 @@ describe.concurrent("faults", { timeout: 120_000 }, () => {
   it.each(
     sample(
       FAULT_NAMES.map((fault) => ({ fault })),
-      2,
+      1,
     ),
   )("an 'abandon' $fault, after a cancel in every step before the cutover", async ({ fault }) => {
     const namespace = new TestNamespace(THINGS, `abandon-${FAULT_NAMES.indexOf(fault)}`);

@@ -59,7 +59,7 @@ const CASES = MIGRATORS.flatMap((migrator) =>
 );
 
 describe("a deploy in the middle of an operation", { timeout: 120_000 }, () => {
-  it.each(sample(CASES, 6))(
+  it.each(sample(CASES, 3))(
     "$migrator, $operation, before '$step'",
     async ({ migrator, operation, step }) => {
       const plan = OPERATIONS[operation];
@@ -84,7 +84,7 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
     ),
   );
 
-  it.each(sample(EARLY, 4))(
+  it.each(sample(EARLY, 2))(
     "reaches each row once where one $early has run it first: $migrator, $operation",
     async ({ early, ...rest }) => {
       const plan = OPERATIONS[rest.operation];
@@ -121,7 +121,7 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
     },
   );
 
-  it.each(MIGRATORS)(
+  it.each(sample(MIGRATORS, 1))(
     "does so where the operation begins while some members lack it: %s",
     async (migrator) => {
       const namespace = await open(migrator, 2);
@@ -142,7 +142,7 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
     },
   );
 
-  it.each(MIGRATORS)(
+  it.each(sample(MIGRATORS, 1))(
     "lets rows only go where the same one has run, not another: %s",
     async (migrator) => {
       const namespace = await open(migrator, 2);
@@ -162,7 +162,7 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
 });
 
 describe("a deploy that is rolled back", { timeout: 120_000 }, () => {
-  it.each(["host", "drizzle"] as const)(
+  it.each(sample(["host", "drizzle"] as const, 1))(
     "in the middle of an operation, which then ends: %s",
     async (migrator) => {
       const namespace = await open(migrator, 2);

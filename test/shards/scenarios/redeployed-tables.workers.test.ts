@@ -9,6 +9,7 @@ import { withDirectory } from "../../../src/model/layout/directory.ts";
 import type { OperationStatus } from "../../../src/model/operation.ts";
 import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import { CASE_TABLES, type CaseTables, deployTables } from "../../support/case-tables.ts";
+import { sample } from "../../support/sample.ts";
 import type { Cases, ShardsEnv } from "../../support/shards-worker.ts";
 import { beforeFirst, interceptMessages } from "../support/intercept.ts";
 import { TestNamespace } from "../support/namespace.ts";
@@ -79,7 +80,7 @@ const WITH_STATUS = {
 };
 
 describe("a table that is rebuilt while its rows move", { timeout: 60_000 }, () => {
-  it.each(STEPS)(
+  it.each(sample(STEPS, 1))(
     "is copied again, and a row that is deleted on the way does not come back: before '%s'",
     async (kind) => {
       const namespace = await open();
@@ -115,7 +116,7 @@ describe(
   "a table that is rebuilt while its rows move to a layout with a directory",
   { timeout: 60_000 },
   () => {
-    it.each(STEPS)(
+    it.each(sample(STEPS, 1))(
       "leaves no entry of a row that is lost on the way: before '%s'",
       async (kind) => {
         const namespace = await open();
@@ -146,7 +147,7 @@ describe(
 );
 
 describe("line 1g: a plain index that is created while rows move", { timeout: 60_000 }, () => {
-  it.each(STEPS)("changes nothing: before '%s'", async (kind) => {
+  it.each(sample(STEPS, 1))("changes nothing: before '%s'", async (kind) => {
     const namespace = await open();
     const heard = listen(namespace);
     const created = beforeFirst(namespace.name, kind, ({ host }) => {
@@ -161,7 +162,7 @@ describe("line 1g: a plain index that is created while rows move", { timeout: 60
 
 describe("a column that a deploy adds on every member while rows move", { timeout: 60_000 }, () => {
   // Once a fence is up on one member, no statement of a test can change it any more.
-  it.each(["copy", "verify", "chunks"] as const)(
+  it.each(sample(["copy", "verify", "chunks"] as const, 1))(
     "of a rebalance arrives with its values: before '%s'",
     async (kind) => {
       const namespace = await open();
@@ -354,7 +355,7 @@ describe(
   "line 1d: another shard key of a table that is deployed in the middle",
   { timeout: 60_000 },
   () => {
-    it.each(STEPS)(
+    it.each(sample(STEPS, 1))(
       "ends the operation before its cutover, and nothing has moved: before '%s'",
       async (kind) => {
         const namespace = await open([{ name: "docs", shardKeys: { tenant: "region" } }]);

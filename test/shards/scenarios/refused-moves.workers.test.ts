@@ -11,6 +11,7 @@ import type { RowsPart } from "../../../src/shards/protocol/messages.ts";
 import type { PrepareReply } from "../../../src/shards/protocol/replies.ts";
 import { connect } from "../../../src/shards/router.ts";
 import { refusal } from "../../support/refusal.ts";
+import { sample } from "../../support/sample.ts";
 import type { ShardsEnv, Things } from "../../support/shards-worker.ts";
 import { beforeFirst, interceptMessages } from "../support/intercept.ts";
 import { TestNamespace } from "../support/namespace.ts";
@@ -30,7 +31,7 @@ async function open(name: string, count: number): Promise<TestNamespace<Things>>
 }
 
 describe.concurrent("an id under two keys", { timeout: 60_000 }, () => {
-  it.each(["rekey", "unshard"] as const)(
+  it.each(sample(["rekey", "unshard"] as const, 1))(
     "ends a %s before its cutover, named, and nothing has changed",
     async (kind) => {
       const namespace = await open(`twice-${kind}`, 50);
@@ -306,7 +307,7 @@ describe.concurrent("a target whose table is not its source's", { timeout: 60_00
     },
   );
 
-  it.each(others)(
+  it.each(sample(others, 1))(
     "and in which one row displaces another keeps every row, if nobody knew before: %s",
     async (name, statements) => {
       const namespace = new TestNamespace(THINGS, `displaced-${name}`);

@@ -209,7 +209,7 @@ describe("writers 1: an object goes back while an operation runs", () => {
     ),
   );
 
-  it.each(sample(TABLE, 8))(
+  it.each(sample(TABLE, 4))(
     "$name in step $step of a $kind, to $taken",
     async ({ kind, taken, step, name }) => {
       const world = await open();

@@ -57,7 +57,9 @@ async function runToTheEnd(kind: Kind): Promise<string[]> {
 const other = (version: Version): Version => (version === "old" ? "new" : "old");
 
 describe("line 7: objects of two versions", () => {
-  it.each(KINDS.flatMap((kind) => VERSIONS.map((version) => [kind, version] as const)))(
+  const pairs = KINDS.flatMap((kind) => VERSIONS.map((version) => [kind, version] as const));
+
+  it.each(sample(pairs, 4))(
     "%s by a root of the %s version, with members of the other",
     async (kind, version) => {
       await begin(kind, other(version), 1);
@@ -66,7 +68,7 @@ describe("line 7: objects of two versions", () => {
     },
   );
 
-  it.each(KINDS.flatMap((kind) => VERSIONS.map((version) => [kind, version] as const)))(
+  it.each(sample(pairs, 4))(
     "%s with one source and one target of the %s version among others",
     async (kind, version) => {
       await begin(kind, other(version), 2);
@@ -87,7 +89,7 @@ describe.each(KINDS)("line 7: a deploy in the middle of %s", (kind) => {
   const deploys = SEEN_STEPS.flatMap((step) =>
     VERSIONS.flatMap((to) => parts.map((who) => [step, to, who] as const)),
   );
-  it.each(sample(deploys, 4))("in step %s: the %s version on %s", async (step, to, who) => {
+  it.each(sample(deploys, 2))("in step %s: the %s version on %s", async (step, to, who) => {
     await begin(kind, other(to), 3);
     let isDeployed = false;
     mixed.when(

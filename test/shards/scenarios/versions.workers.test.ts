@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 
 import { RefusedError, connect } from "../../../src/shards/router.ts";
 import { connect as connectOld } from "../../fixtures/old-library.js";
+import { sample } from "../../support/sample.ts";
 import { type Mixed, type ShardsEnv, oldObjects } from "../../support/shards-worker.ts";
 import { TestNamespace } from "../support/namespace.ts";
 
@@ -100,54 +101,58 @@ function startCallers(namespace: TestNamespace<Mixed>): {
 }
 
 describe("line 7: two versions of the library on the real runtime", { timeout: 240_000 }, () => {
-  it.each([
+  const orders = [
     ["old", "new"],
     ["new", "old"],
-  ] as const)("an %s root, and deploys to and fro in every operation", async (first, second) => {
-    const namespace = new TestNamespace<Mixed>(MIXED, `mixed-${first}`);
-    await deploy(namespace, namespace.name, first);
-    const router = connect<Mixed>(MIXED, namespace.name);
-    for (let row = 0; row < ROWS; row++)
-      await router.at(`row${row}`).put(`row${row}`, groupOf(`row${row}`), row);
-    const callers = startCallers(namespace);
-    const layouts = [
-      ["shard", () => namespace.hashTo("id", 2)],
-      ["rebalance", () => namespace.hashTo("id", 4)],
-      ["rekey", () => namespace.hashTo("grp", 2)],
-      ["unshard", () => namespace.unshardedTo()],
-    ] as const;
-    const versions = new Map<string, "old" | "new">([[namespace.name, first]]);
-    for (const [kind, layoutOf] of layouts) {
-      const to = await layoutOf();
-      const { layout } = await namespace.live();
-      const members = [...new Set([namespace.name, ...layout.members, ...to.members])];
-      // Half of the members of either side begin with the other version.
-      for (const [index, member] of members.entries()) {
-        const version = index % 2 === 0 ? first : second;
-        if (versions.get(member) !== version) await deploy(namespace, member, version);
-        versions.set(member, version);
+  ] as const;
+  it.each(sample(orders, 1))(
+    "an %s root, and deploys to and fro in every operation",
+    async (first, second) => {
+      const namespace = new TestNamespace<Mixed>(MIXED, `mixed-${first}`);
+      await deploy(namespace, namespace.name, first);
+      const router = connect<Mixed>(MIXED, namespace.name);
+      for (let row = 0; row < ROWS; row++)
+        await router.at(`row${row}`).put(`row${row}`, groupOf(`row${row}`), row);
+      const callers = startCallers(namespace);
+      const layouts = [
+        ["shard", () => namespace.hashTo("id", 2)],
+        ["rebalance", () => namespace.hashTo("id", 4)],
+        ["rekey", () => namespace.hashTo("grp", 2)],
+        ["unshard", () => namespace.unshardedTo()],
+      ] as const;
+      const versions = new Map<string, "old" | "new">([[namespace.name, first]]);
+      for (const [kind, layoutOf] of layouts) {
+        const to = await layoutOf();
+        const { layout } = await namespace.live();
+        const members = [...new Set([namespace.name, ...layout.members, ...to.members])];
+        // Half of the members of either side begin with the other version.
+        for (const [index, member] of members.entries()) {
+          const version = index % 2 === 0 ? first : second;
+          if (versions.get(member) !== version) await deploy(namespace, member, version);
+          versions.set(member, version);
+        }
+        const { id } = await namespace.start(kind, to, { waveRowsMax: 100 });
+        for (const member of members) {
+          const version = versions.get(member) === "old" ? "new" : "old";
+          versions.set(member, version);
+          await deploy(namespace, member, version);
+          await new Promise((resolve) => setTimeout(resolve, DEPLOY_PAUSE_MS));
+        }
+        // The rollout ends: a shift by a new root waits for members that cannot promote yet.
+        for (const member of members)
+          if (versions.get(member) === "old") await deploy(namespace, member, "new");
+        for (const member of members) versions.set(member, "new");
+        expect(await namespace.reached(id)).toMatchObject({ state: "completed", fault: null });
       }
-      const { id } = await namespace.start(kind, to, { waveRowsMax: 100 });
-      for (const member of members) {
-        const version = versions.get(member) === "old" ? "new" : "old";
-        versions.set(member, version);
-        await deploy(namespace, member, version);
-        await new Promise((resolve) => setTimeout(resolve, DEPLOY_PAUSE_MS));
-      }
-      // The rollout ends: a shift by a new root waits for members that cannot promote yet.
-      for (const member of members)
-        if (versions.get(member) === "old") await deploy(namespace, member, "new");
-      for (const member of members) versions.set(member, "new");
-      expect(await namespace.reached(id)).toMatchObject({ state: "completed", fault: null });
-    }
-    expect(callers.answered).toBeGreaterThan(100);
-    expect(await callers.stop()).toEqual([]);
-    const rows = await namespace.sql(
-      namespace.name,
-      "SELECT id, grp, n FROM items WHERE id LIKE 'row%' ORDER BY n",
-    );
-    expect(rows).toEqual(
-      Array.from({ length: ROWS }, (_, n) => ({ id: `row${n}`, grp: groupOf(`row${n}`), n })),
-    );
-  });
+      expect(callers.answered).toBeGreaterThan(100);
+      expect(await callers.stop()).toEqual([]);
+      const rows = await namespace.sql(
+        namespace.name,
+        "SELECT id, grp, n FROM items WHERE id LIKE 'row%' ORDER BY n",
+      );
+      expect(rows).toEqual(
+        Array.from({ length: ROWS }, (_, n) => ({ id: `row${n}`, grp: groupOf(`row${n}`), n })),
+      );
+    },
+  );
 });
