@@ -17,7 +17,8 @@ export interface ManifestFile {
  * Stable words for programs.
  *
  * `binary` not UTF-8 text · `limit` too large, too deep or too many · `syntax` not YAML ·
- * `unsupported` YAML that is refused (tags, merge keys, cyclic aliases) · `duplicateKey` ·
+ * `unsupported` YAML that is refused (tags, merge keys, cyclic aliases), and a path with control
+ * characters · `duplicateKey` ·
  * `unknownKey` · `missing` · `invalid` a value out of its range or type · `version` wrong
  * `apiVersion` or `kind` · `strategy` an option that does not fit the strategy · `splitPoints` ·
  * `duplicateNamespace` · `dependsOn` · `environment` an override for an environment that the config

@@ -13,8 +13,27 @@ export type TextResult =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly error: ManifestError };
 
+/** Longest path of a file, in units of UTF-16: as long as systems allow. */
+const FILE_PATH_LENGTH_MAX = 4096;
+
+/** Why a manifest cannot have this path, which is shown wherever its namespace is, or null. */
+export function filePathFault(path: string): string | null {
+  if (path.length > FILE_PATH_LENGTH_MAX) return "must have at most 4,096 characters";
+  return /[\p{Cc}\p{Cs}]/u.test(path) ? "must have no control characters" : null;
+}
+
+const pathKind = (path: string): ManifestErrorKind =>
+  path.length > FILE_PATH_LENGTH_MAX ? "limit" : "unsupported";
+
 /** Decodes and checks one file. A byte order mark is dropped; line ends stay as they are. */
 export function readText(file: ManifestFile): TextResult {
+  const pathFault = filePathFault(file.path);
+  if (pathFault !== null)
+    return refuse(
+      file,
+      pathKind(file.path),
+      `The file's path ${pathFault}. Rename the file or its folder.`,
+    );
   const bytes = typeof file.text === "string" ? encodeText(file.text) : file.text;
   if (bytes === null || bytes.byteLength > FILE_BYTES_MAX) {
     const size =

@@ -5,11 +5,18 @@
  */
 import * as z from "zod";
 
-import { checkNamespace, environmentFault, findRepeatedNames } from "../manifest/check-desired.ts";
+import {
+  checkNamespace,
+  type DesiredFault,
+  environmentFault,
+  findRepeatedNames,
+} from "../manifest/check-desired.ts";
+import { filePathFault } from "../manifest/read-text.ts";
 import type { ApplyRequest, PlanRequest } from "../model/api.ts";
 import { GUARDS } from "../model/plan.ts";
 import type { ReleaseRequest, ReviewRequest } from "../model/review.ts";
 import { SHARD_COUNT_MAX, type NamespaceSpec } from "../model/spec.ts";
+import { orderByDependency } from "../planning/execution-order.ts";
 
 /** Namespaces of one request, as of one set of manifests. */
 const NAMESPACES_MAX = 50_000;
@@ -63,10 +70,10 @@ const namespaceSpec: z.ZodType<NamespaceSpec> = z
     dependsOn: z.array(z.string().max(NAME_LENGTH_MAX)).max(LIST_LENGTH_MAX),
     policy,
     source: z.strictObject({
-      file: z
-        .string()
-        .max(4096)
-        .regex(/^[^\p{Cc}\p{Cs}]*$/u, "must have no control characters"),
+      file: z.string().superRefine((path, context) => {
+        const message = filePathFault(path);
+        if (message !== null) context.addIssue({ code: "custom", message });
+      }),
       line: count,
       column: count,
     }),
@@ -95,13 +102,21 @@ const namespaces = z
       }
       if (errors >= ERRORS_MAX) return z.NEVER;
     }
-    for (const { path, message } of findRepeatedNames(specs.map(({ name }) => name)).slice(
-      0,
-      ERRORS_MAX,
-    ))
+    const repeated = findRepeatedNames(specs.map(({ name }) => name));
+    const faults = errors + repeated.length > 0 ? repeated : findDependencyFaults(specs);
+    for (const { path, message } of faults.slice(0, ERRORS_MAX))
       context.addIssue({ code: "custom", path: [...path], message });
     return specs;
   });
+
+/** Dependencies that the set does not declare, and those that go round in a circle. */
+function findDependencyFaults(specs: readonly NamespaceSpec[]): DesiredFault[] {
+  const { faults } = orderByDependency(specs);
+  return specs.flatMap(({ name }, index) => {
+    const message = faults.get(name);
+    return message === undefined ? [] : [{ path: [index, "dependsOn"], message }];
+  });
+}
 
 export const planRequestSchema: z.ZodType<PlanRequest> = z.strictObject({
   desired: z.strictObject({

@@ -241,6 +241,55 @@ describe("a set of a plan request", () => {
     );
   });
 
+  it.each<[string, Readonly<Record<string, readonly string[]>>, readonly string[]]>([
+    ["on itself", { a: ["a"] }, ["a"]],
+    ["in a circle", { a: ["b"], b: ["c"], c: ["a"] }, ["a", "b", "c"]],
+    ["on a circle", { a: ["b"], b: ["b"], c: [] }, ["a", "b"]],
+    ["on a name that it does not declare", { a: ["b"], c: [] }, ["a"]],
+  ])("may not have namespaces that depend %s", (_name, dependencies, refused) => {
+    const entries = Object.entries(dependencies);
+    const specs = entries.map(([name, dependsOn]) => ({ ...SPEC, name, dependsOn }));
+    expect(check(specs)).toEqual(
+      refused.map((name) => ({
+        path: `desired.namespaces.${entries.findIndex(([one]) => one === name)}.dependsOn`,
+        message: expect.stringContaining("spec.dependsOn") as string,
+      })),
+    );
+    const files = entries.map(([name, dependsOn]) => ({
+      path: `${name}.yaml`,
+      text: `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: ${name} }\nspec: { object: A, strategy: none, dependsOn: [${dependsOn.join(", ")}] }`,
+    }));
+    const { errors } = parseManifests(files, { environment: null });
+    expect(errors.map(({ kind }) => kind)).toContain("dependsOn");
+  });
+
+  it("may have namespaces that depend on each other in order, given in any order", () => {
+    const of = (name: string, dependsOn: readonly string[]) => ({ ...SPEC, name, dependsOn });
+    expect(check([of("c", ["a", "b"]), of("a", []), of("b", ["a"])])).toEqual([]);
+  });
+
+  it.each([
+    ["of 4,097 characters", "x".repeat(4097), "limit"],
+    ["with a line break", "a\nb.yaml", "unsupported"],
+    ["with an escape character", "\u001B[2Ja.yaml", "unsupported"],
+    ["with half a pair", "\uD800.yaml", "unsupported"],
+  ])("may not come from a file whose path is one %s", (_name, file, kind) => {
+    const source = { file, line: 1, column: 1 };
+    expect(check([{ ...SPEC, source }])).toMatchObject([
+      { path: "desired.namespaces.0.source.file" },
+    ]);
+    const text =
+      "apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: a }\nspec: { object: A, strategy: none }";
+    const { errors } = parseManifests([{ path: file, text }], { environment: null });
+    expect(errors).toMatchObject([{ kind, message: expect.stringContaining("Rename") as string }]);
+  });
+
+  it("may come from a file whose path is one of 4,096 characters", () => {
+    const file = "x".repeat(4096);
+    expect(check([{ ...SPEC, source: { file, line: 1, column: 1 } }])).toEqual([]);
+    expect(parseManifests([{ path: file, text: "" }], { environment: null }).errors).toEqual([]);
+  });
+
   it.each([
     ["empty objects", (): unknown => ({})],
     ["numbers", (index: number): unknown => index],
