@@ -417,8 +417,10 @@ export class Client {
     this.#unanswered = 0;
     this.#ranOn = [];
     try {
-      await this.#route(first.id, first.grp, true, "relay", [first, rest, isOwn, isBack, delayMs]);
-      for (const entry of entries) this.#history.end(entry, undefined);
+      const args = [first, rest, isOwn, isBack, delayMs];
+      const ranOn = (await this.#route(first.id, first.grp, true, "relay", args)) as RanOn[];
+      for (const [index, entry] of entries.entries())
+        this.#history.end(entry, undefined, ranOn.slice(index, index + 1));
     } catch (error) {
       const hasNotRun =
         this.#unanswered === 0 && error instanceof RefusedError && error.reason.retryable;

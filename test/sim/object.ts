@@ -311,9 +311,10 @@ export class SimObject {
     const ports: StorePorts = {
       storage: this.storage,
       runtime,
+      where: () => ({ member: this.name, epoch: running.host.member.membership.epoch }),
       // Its answer may never leave.
       ran: (call, rows) => {
-        const ranOn = { member: this.name, epoch: running.host.member.membership.epoch };
+        const ranOn = ports.where();
         this.#committed.push(() => this.#world.fanOuts.ran(call, ranOn, rows));
       },
       router: (isOwn) =>

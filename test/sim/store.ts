@@ -5,6 +5,7 @@
  */
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import type { Router } from "../../src/shards/router.ts";
+import type { RanOn } from "./history.ts";
 import { routeItem } from "./route-item.ts";
 import { RIVALS } from "./scenario.ts";
 import {
@@ -23,6 +24,8 @@ export interface StorePorts {
    * Reports the rows that a call to all members has changed here: passed on once they are durable.
    */
   ran(call: string, rows: readonly Raised[]): void;
+  /** The object, and the epoch that it acts by. */
+  where(): RanOn;
   /**
    * A router to the own namespace: the host's, or one that the class has made for itself and that
    * the engine does not know.
@@ -150,7 +153,7 @@ export class Store {
 
   /**
    * Puts the first item, and has the owner of the next put the rest, while this call runs. With
-   * `isBack` the last one calls itself.
+   * `isBack` the last one calls itself. Returns where each item was put.
    */
   async relay(
     first: Hop,
@@ -158,10 +161,10 @@ export class Store {
     isOwn: boolean,
     isBack: boolean,
     delayMs: number,
-  ): Promise<void> {
+  ): Promise<readonly RanOn[]> {
     this.relays++;
     try {
-      await this.#relay(first, hops, isOwn, isBack, delayMs);
+      return await this.#relay(first, hops, isOwn, isBack, delayMs);
     } finally {
       this.relays--;
     }
@@ -173,16 +176,19 @@ export class Store {
     isOwn: boolean,
     isBack: boolean,
     delayMs: number,
-  ): Promise<void> {
+  ): Promise<readonly RanOn[]> {
     if (delayMs > 0) await this.#runtime.sleep(delayMs);
     // Last of all, so that a fence which did not wait for this call would be in its way.
     this.put(first.id, first.grp, first.n, first.tag);
+    const here = this.#ports.where();
     const [next, ...rest] = hops;
     const router = this.#ports.router(isOwn);
     if (next !== undefined) {
       const args = [next, rest, isOwn, isBack, delayMs];
-      await routeItem(router, { ...next, deal: true, method: "relay", args, isNew: true });
-    } else if (isBack) {
+      const call = { ...next, deal: true, method: "relay", args, isNew: true };
+      return [here, ...((await routeItem(router, call)) as readonly RanOn[])];
+    }
+    if (isBack) {
       await routeItem(router, {
         ...first,
         deal: false,
@@ -191,6 +197,7 @@ export class Store {
         isNew: false,
       });
     }
+    return [here];
   }
 
   get(id: string): View | null {
