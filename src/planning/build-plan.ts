@@ -33,7 +33,7 @@ import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { blockOf, checkSafety, sortBlocks } from "./check-safety.ts";
 import { liveRows } from "./decide-change.ts";
 import type { LiveEntry, LiveState } from "./decide-namespace.ts";
-import { orderByDependency } from "./execution-order.ts";
+import { orderByDependency } from "../model/execution-order.ts";
 import { explainElsewhere } from "./find-elsewhere.ts";
 import { fingerprintPlan } from "./fingerprint.ts";
 import { floorsNotice } from "./notices.ts";

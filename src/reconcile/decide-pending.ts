@@ -7,7 +7,7 @@
  * comes later, waits for the next.
  */
 import { formatQuantity } from "../model/figures.ts";
-import { orderByDependency } from "../planning/execution-order.ts";
+import { orderByDependency } from "../model/execution-order.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import { type DecideContext, isOpenIn, judgeAll, shows, type WholePlan } from "./judge-all.ts";

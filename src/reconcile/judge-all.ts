@@ -11,7 +11,7 @@
 import type { Run } from "../model/api.ts";
 import type { Block, Change, Guard, Plan } from "../model/plan.ts";
 import { checkWhole, isJudgedAtStart, standingBlocks } from "../planning/check-safety.ts";
-import { orderByDependency } from "../planning/execution-order.ts";
+import { orderByDependency } from "../model/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { wasCancelled } from "../runs/run-record.ts";
 import type { ReviewAnswer, ReviewedPlan } from "../reviews/review-lookup.ts";

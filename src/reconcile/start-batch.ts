@@ -7,7 +7,7 @@
 import type { Run } from "../model/api.ts";
 import { compareText } from "../model/compare-text.ts";
 import { type Change, type Guard, type Plan, PLAN_VERSION } from "../model/plan.ts";
-import { orderByDependency } from "../planning/execution-order.ts";
+import { orderByDependency } from "../model/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";

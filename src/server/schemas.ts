@@ -16,7 +16,7 @@ import type { ApplyRequest, PlanRequest } from "../model/api.ts";
 import { GUARDS } from "../model/plan.ts";
 import type { ReleaseRequest, ReviewRequest } from "../model/review.ts";
 import { SHARD_COUNT_MAX, type NamespaceSpec } from "../model/spec.ts";
-import { orderByDependency } from "../planning/execution-order.ts";
+import { orderByDependency } from "../model/execution-order.ts";
 
 /** Namespaces of one request, as of one set of manifests. */
 const NAMESPACES_MAX = 50_000;

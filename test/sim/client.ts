@@ -18,7 +18,7 @@ import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import type { Peers } from "../../src/shards/protocol/peers.ts";
-import { type Entry, type History, type Op, type RanOn, keyOfView } from "./history.ts";
+import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { epochOf, readMeta, registryOf, viewsOf } from "./peek.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import {
@@ -30,7 +30,7 @@ import {
   type Straggling,
   groupOf,
 } from "./scenario.ts";
-import { LIST_QUERY, NOT_HERE, type Raised, type View, viewOf } from "./store.ts";
+import { type RanOn, LIST_QUERY, NOT_HERE, type Raised, type View, viewOf } from "./store.ts";
 import { DISK_IS_FULL } from "./storage.ts";
 import { Unreachable } from "./surroundings.ts";
 import type { World } from "./world.ts";

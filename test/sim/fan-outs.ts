@@ -11,8 +11,8 @@
  * afterwards; each one that a successful call has not met an increment that found nothing. The
  * linearizability check does the rest.
  */
-import { type History, type RanOn, keyOfView } from "./history.ts";
-import type { Raised } from "./store.ts";
+import { type History, keyOfView } from "./history.ts";
+import type { RanOn, Raised } from "./store.ts";
 
 /** The part of a call that one member has run, once that is durable. */
 interface Run {

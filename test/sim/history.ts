@@ -1,6 +1,6 @@
 /** Records the clients' requests and answers, per key: the input of the linearizability checker. */
 import { TWINS } from "./scenario.ts";
-import type { View } from "./store.ts";
+import type { RanOn, View } from "./store.ts";
 
 /** One call on one item, as the item sees it. */
 export type Op =
@@ -15,15 +15,6 @@ export type Op =
 
 /** An item as it is stored, without its id; null for none. */
 export type ItemState = Omit<View, "id" | "intact"> | null;
-
-/**
- * An object that has run a call, and the epoch that the call was routed by; of a write past the
- * router the object's own.
- */
-export interface RanOn {
-  readonly member: string;
-  readonly epoch: number;
-}
 
 export interface Entry {
   readonly key: string;

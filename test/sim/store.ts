@@ -5,7 +5,6 @@
  */
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import type { Router } from "../../src/shards/router.ts";
-import type { RanOn } from "./history.ts";
 import { routeItem } from "./route-item.ts";
 import { RIVALS } from "./scenario.ts";
 import {
@@ -31,6 +30,15 @@ export interface StorePorts {
    * the engine does not know.
    */
   router(isOwn: boolean): Router;
+}
+
+/**
+ * An object that has run a call, and the epoch that the call was routed by; of a write past the
+ * router the object's own.
+ */
+export interface RanOn {
+  readonly member: string;
+  readonly epoch: number;
 }
 
 /** One of several puts that are made by one call: each owner calls the next. */

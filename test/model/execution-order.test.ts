@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 
-import { orderByDependency } from "../../src/planning/execution-order.ts";
+import { orderByDependency } from "../../src/model/execution-order.ts";
 import { spec } from "../support/state.ts";
 
 it("is the smallest order by name in which everything comes after what it depends on", () => {

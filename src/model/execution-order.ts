@@ -1,7 +1,7 @@
 /**
  * The order in which namespaces change: dependencies first, and by name among those that are ready.
  */
-import type { NamespaceSpec } from "../model/spec.ts";
+import type { NamespaceSpec } from "./spec.ts";
 
 export interface ExecutionOrder {
   /** Names of the namespaces, each after all that it depends on. */
