@@ -12,14 +12,9 @@ import type { GithubRepository } from "./port.ts";
 
 export interface PullRequestEvent {
   readonly kind: "pullRequest";
-  /** Such as `opened`, `synchronize`, `closed`. */
-  readonly action: string;
   readonly pull: number;
   /** The newest commit of the pull request. */
   readonly headSha: string;
-  /** Commit that the runner checked out: the merge of head and base. */
-  readonly sha: string;
-  readonly baseRef: string;
   readonly isFork: boolean;
 }
 
@@ -32,7 +27,6 @@ export interface PushEvent {
 export interface MergeGroupEvent {
   readonly kind: "mergeGroup";
   readonly sha: string;
-  readonly baseRef: string;
 }
 
 export interface CommentEvent {
@@ -65,11 +59,6 @@ export type ActionsEvent =
 export interface ActionsRun {
   readonly event: ActionsEvent;
   readonly repository: GithubRepository;
-  /** Decimal digits; null when the runner does not say. */
-  readonly repositoryId: string | null;
-  readonly ownerId: string | null;
-  /** Login of whoever started the run. */
-  readonly actor: string;
   readonly runUrl: string;
 }
 
@@ -84,26 +73,22 @@ const digits = z.string().regex(/^\d{1,19}$/);
 const variablesSchema = z.object({
   GITHUB_EVENT_NAME: name,
   GITHUB_REPOSITORY: z.string().regex(/^[\w.-]+\/[\w.-]+$/, "must be owner/name"),
-  GITHUB_REPOSITORY_ID: digits.optional(),
-  GITHUB_REPOSITORY_OWNER_ID: digits.optional(),
   GITHUB_SHA: sha,
   GITHUB_REF: z.string().max(1024).optional(),
   GITHUB_RUN_ID: digits,
   GITHUB_SERVER_URL: z.url().optional(),
-  GITHUB_ACTOR: name.optional(),
 });
 type Variables = z.output<typeof variablesSchema>;
 
 const pullRequestSchema = z.object({
-  action: name,
   number,
   pull_request: z.object({
     head: z.object({ sha, repo: z.object({ id: number }).nullish() }),
-    base: z.object({ ref: name, repo: z.object({ id: number }) }),
+    base: z.object({ repo: z.object({ id: number }) }),
   }),
 });
 const mergeGroupSchema = z.object({
-  merge_group: z.object({ head_sha: sha, base_ref: branchRef }),
+  merge_group: z.object({ head_sha: sha }),
 });
 const commentSchema = z.object({
   action: name,
@@ -142,9 +127,6 @@ function toRun(variables: Variables, event: ActionsEvent): ActionsRun {
   return {
     event,
     repository: { owner, name: repositoryName },
-    repositoryId: variables.GITHUB_REPOSITORY_ID ?? null,
-    ownerId: variables.GITHUB_REPOSITORY_OWNER_ID ?? null,
-    actor: variables.GITHUB_ACTOR ?? "ghost",
     runUrl: `${server}/${variables.GITHUB_REPOSITORY}/actions/runs/${variables.GITHUB_RUN_ID}`,
   };
 }
@@ -153,12 +135,11 @@ function readEvent(variables: Variables, payload: object): Result<ActionsEvent, 
   const { GITHUB_EVENT_NAME: event, GITHUB_SHA: commit } = variables;
   switch (event) {
     case "pull_request":
-      return readPullRequest(payload, commit);
+      return readPullRequest(payload);
     case "merge_group": {
       const parsed = mergeGroupSchema.safeParse(payload);
       if (!parsed.success) return failure(describe(parsed.error, "the event"));
-      const { head_sha, base_ref } = parsed.data.merge_group;
-      return success({ kind: "mergeGroup", sha: head_sha, baseRef: shortBranch(base_ref) });
+      return success({ kind: "mergeGroup", sha: parsed.data.merge_group.head_sha });
     }
     case "issue_comment":
       return readComment(payload, variables);
@@ -186,18 +167,15 @@ function readEvent(variables: Variables, payload: object): Result<ActionsEvent, 
   }
 }
 
-function readPullRequest(payload: object, commit: string): Result<PullRequestEvent, string> {
+function readPullRequest(payload: object): Result<PullRequestEvent, string> {
   const parsed = pullRequestSchema.safeParse(payload);
   if (!parsed.success) return failure(describe(parsed.error, "the event"));
-  const { action, number: pull, pull_request: request } = parsed.data;
+  const { number: pull, pull_request: request } = parsed.data;
   const { head, base } = request;
   return success({
     kind: "pullRequest",
-    action,
     pull,
     headSha: head.sha,
-    sha: commit,
-    baseRef: base.ref,
     isFork: head.repo?.id !== base.repo.id,
   });
 }

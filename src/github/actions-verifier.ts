@@ -62,9 +62,6 @@ export interface ActionsCaller {
   readonly eventName: string;
   readonly actor: string;
   readonly sha: string;
-  readonly runId: string;
-  /** Page of the run, when the issuer is GitHub's own. */
-  readonly runUrl: string;
 }
 
 export interface ApplyPolicy {
@@ -235,8 +232,6 @@ function toCaller(claims: Claims): ActionsCaller {
     eventName: claims.event_name,
     actor: claims.actor,
     sha: claims.sha,
-    runId: claims.run_id,
-    runUrl: `https://github.com/${claims.repository}/actions/runs/${claims.run_id}`,
   };
 }
 

@@ -18,14 +18,11 @@ export type WebhookEvent =
       /** Such as `opened`, `synchronize`, `closed`. */
       readonly action: string;
       readonly number: number;
-      readonly headSha: string;
       readonly baseRef: string;
-      readonly isFork: boolean;
     }
   | {
       readonly kind: "push";
       readonly ref: string;
-      readonly sha: string;
       readonly isDeleted: boolean;
     }
   | {
@@ -41,7 +38,7 @@ export type WebhookEvent =
     }
   | { readonly kind: "ping" }
   /** Nothing for us. */
-  | { readonly kind: "other"; readonly name: string };
+  | { readonly kind: "other" };
 
 export interface WebhookDelivery {
   /** The signature's digits; a redelivery has the same, and so has a copy under other headers. */
@@ -77,10 +74,7 @@ const repositorySchema = z.object({ repository: z.object({ id: number }) });
 const pullRequestSchema = z.object({
   action: name,
   number,
-  pull_request: z.object({
-    head: z.object({ sha, repo: z.object({ id: number }).nullish() }),
-    base: z.object({ ref: name, repo: z.object({ id: number }) }),
-  }),
+  pull_request: z.object({ head: z.object({ sha }), base: z.object({ ref: name }) }),
 });
 const pushSchema = z.object({ ref: name, after: sha, deleted: z.boolean().nullish() });
 const commentSchema = z.object({
@@ -157,21 +151,18 @@ function toEvent(event: string, payload: object): ParsedEvent {
       return { success: true, data: { kind: "ping" } };
     case "pull_request":
       return pullRequestSchema
-        .transform(({ action, number: pull, pull_request: { head, base } }) => ({
+        .transform(({ action, number: pull, pull_request: { base } }) => ({
           kind: "pullRequest" as const,
           action,
           number: pull,
-          headSha: head.sha,
           baseRef: base.ref,
-          isFork: head.repo?.id !== base.repo.id,
         }))
         .safeParse(payload);
     case "push":
       return pushSchema
-        .transform(({ ref, after, deleted }) => ({
+        .transform(({ ref, deleted }) => ({
           kind: "push" as const,
           ref,
-          sha: after,
           isDeleted: deleted === true,
         }))
         .safeParse(payload);
@@ -188,10 +179,7 @@ function toEvent(event: string, payload: object): ParsedEvent {
         }))
         .safeParse(payload);
     default:
-      return {
-        success: true,
-        data: { kind: "other", name: event.replace(/[^\w.-]/g, "").slice(0, 64) },
-      };
+      return { success: true, data: { kind: "other" } };
   }
 }
 

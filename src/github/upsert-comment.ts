@@ -34,7 +34,7 @@ export interface CommentRequest {
 type Written = "created" | "updated" | "unchanged";
 
 export type CommentOutcome =
-  | { readonly kind: Written; readonly comment: Comment; readonly duplicatesRemoved: number }
+  | { readonly kind: Written }
   /** There was none, and none was asked for. */
   | { readonly kind: "absent" }
   /** It was closed or merged meanwhile. Nothing was written. */
@@ -43,7 +43,7 @@ export type CommentOutcome =
    * The pull request has moved on to another commit, whose own plan belongs there. Nothing was
    * written.
    */
-  | { readonly kind: "superseded"; readonly headSha: string };
+  | { readonly kind: "superseded" };
 
 /** A write is looked at afterwards, and done again when another writer came between; so often. */
 const ROUNDS_MAX = 4;
@@ -56,17 +56,13 @@ export async function upsertComment(
   if (text.length > BODY_LENGTH_MAX) return refuseLength(request.pull, text.length);
   let kind: Written = "unchanged";
   let written: GithubResult<Comment> | null = null;
-  let duplicatesRemoved = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const seen = await look(writer, request);
     if (!seen.ok) return seen;
-    if (seen.value.headSha !== request.headSha)
-      return success({ kind: "superseded", headSha: seen.value.headSha });
+    if (seen.value.headSha !== request.headSha) return success({ kind: "superseded" });
     if (!seen.value.isWanted) return success({ kind: "closed" });
     const { comment } = seen.value;
-    duplicatesRemoved += seen.value.duplicatesRemoved;
-    if (comment !== null && isSameBody(comment.body, text))
-      return success({ kind, comment, duplicatesRemoved });
+    if (comment !== null && isSameBody(comment.body, text)) return success({ kind });
     if (comment === null && written === null && !request.createIfAbsent)
       return success({ kind: "absent" });
     // GitHub's lists may lag behind its writes: what it said was created is not created again.
@@ -79,7 +75,7 @@ export async function upsertComment(
     kind = nextKind(kind, comment);
   }
   if (written === null) throw new Error("Every round returns or writes");
-  return written.ok ? success({ kind, comment: written.value, duplicatesRemoved }) : written;
+  return written.ok ? success({ kind }) : written;
 }
 
 function nextKind(kind: Written, comment: Comment | null): Written {
@@ -92,7 +88,6 @@ interface Sight {
   readonly isWanted: boolean;
   /** The oldest of our comments. */
   readonly comment: Comment | null;
-  readonly duplicatesRemoved: number;
 }
 
 /**
@@ -105,7 +100,7 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
   const { headSha, state } = pull.value;
   const isWanted = request.onlyWhileOpen !== true || state === "open";
   if (headSha !== request.headSha || !isWanted)
-    return success({ headSha, isWanted, comment: null, duplicatesRemoved: 0 });
+    return success({ headSha, isWanted, comment: null });
   const own = await writer.commentsWith(request.pull, request.marker);
   if (!own.ok) return own;
   const [comment, ...duplicates] = own.value;
@@ -114,12 +109,7 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
     // One that is gone already was removed by another writer.
     if (!deleted.ok && deleted.failure.kind !== "notFound") return deleted;
   }
-  return success({
-    headSha,
-    isWanted,
-    comment: comment ?? null,
-    duplicatesRemoved: duplicates.length,
-  });
+  return success({ headSha, isWanted, comment: comment ?? null });
 }
 
 /**

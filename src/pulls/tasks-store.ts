@@ -31,7 +31,6 @@ const SCHEMA = `
 export interface StoredTask<Body> {
   readonly key: string;
   readonly body: Body;
-  readonly dueAt: number;
   readonly failures: number;
   readonly version: number;
 }
@@ -67,8 +66,8 @@ export class TasksStore<Body> {
   /** Returns the tasks that are due, longest first. */
   due(now: number, limit: number): StoredTask<Body>[] {
     return this.#sql
-      .exec<Record<"key" | "body", string> & Record<"dueAt" | "failures" | "version", number>>(
-        "SELECT key, body, dueAt, failures, version FROM tasks WHERE dueAt <= ? OR dueAt > ? ORDER BY dueAt, key LIMIT ?",
+      .exec<Record<"key" | "body", string> & Record<"failures" | "version", number>>(
+        "SELECT key, body, failures, version FROM tasks WHERE dueAt <= ? OR dueAt > ? ORDER BY dueAt, key LIMIT ?",
         now,
         now + DELAY_LONGEST_MS,
         limit,

@@ -87,8 +87,6 @@ describe("a token", () => {
         environment: "production",
         eventName: "push",
         actor: "octocat",
-        runId: "77",
-        runUrl: "https://github.com/acme/data/actions/runs/77",
       },
     });
   });

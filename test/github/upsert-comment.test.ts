@@ -49,14 +49,13 @@ const writes = () => place.github.journal.writes.filter(({ path }) => path !== "
 describe("the comment", () => {
   it("is made once, then changed in place, and left alone while it is right", async () => {
     const created = valueOf(await upsertComment(place.client, request()));
-    expect(created).toMatchObject({ kind: "created", duplicatesRemoved: 0 });
+    expect(created).toEqual({ kind: "created" });
     expect(bodies()).toEqual([bodyOf("the plan")]);
     expect(valueOf(await upsertComment(place.client, request())).kind).toBe("unchanged");
     expect(writes()).toHaveLength(1);
     const updated = valueOf(await upsertComment(place.client, request({ body: "another" })));
-    expect(updated).toMatchObject({ kind: "updated" });
+    expect(updated).toEqual({ kind: "updated" });
     expect(bodies()).toEqual([bodyOf("another")]);
-    expect("comment" in updated && readHead(updated.comment.body)).toBe(pull.head.sha);
   });
 
   it("is not made for what is worth saying only in place of something else", async () => {
@@ -104,7 +103,7 @@ describe("the comment", () => {
       valueOf(await place.client.createComment(pull.number, bodyOf(text)));
     place.github.commentAs("octocat", pull, "a word in between");
     const done = valueOf(await upsertComment(place.client, request()));
-    expect(done).toMatchObject({ kind: "updated", duplicatesRemoved: 2 });
+    expect(done).toEqual({ kind: "updated" });
     expect(bodies()).toEqual([bodyOf("the plan"), "a word in between"]);
   });
 
@@ -149,28 +148,26 @@ describe("two writers", () => {
     const late = valueOf(
       await upsertComment(place.client, request({ headSha: first, body: "first" })),
     );
-    expect(late).toEqual({ kind: "superseded", headSha: second });
+    expect(late).toEqual({ kind: "superseded" });
     expect(bodies()).toEqual([bodyOf("second", second)]);
   });
 
   it("a push between plan and comment, forced or not, keeps the old plan out", async () => {
     const planned = pull.head.sha;
-    const forced = place.github.push(pull, { "manifests/orders.yaml": "z" }, { isForced: true });
+    place.github.push(pull, { "manifests/orders.yaml": "z" }, { isForced: true });
     expect(valueOf(await upsertComment(place.client, request({ headSha: planned })))).toEqual({
       kind: "superseded",
-      headSha: forced,
     });
     expect(writes()).toEqual([]);
   });
 
   it("a push while the comment is written is noticed", async () => {
-    let pushed = "";
     place.github.faults.before("POST", "/comments", () => {
-      pushed = place.github.push(pull, { "manifests/orders.yaml": "y" });
+      place.github.push(pull, { "manifests/orders.yaml": "y" });
     });
     const planned = pull.head.sha;
     const done = valueOf(await upsertComment(place.client, request()));
-    expect(done).toEqual({ kind: "superseded", headSha: pushed });
+    expect(done).toEqual({ kind: "superseded" });
     expect(readHead(bodies()[0] ?? "")).toBe(planned);
   });
 });

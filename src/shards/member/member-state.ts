@@ -42,7 +42,6 @@ export interface MemberOptions {
   readonly namespace: string;
   readonly self: string;
   readonly specs: readonly TableSpec[];
-  readonly localTables: readonly string[];
   readonly partitioners: Partitioners;
   /** Default `all`. */
   readonly checkKeys?: KeyChecks | undefined;

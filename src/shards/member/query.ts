@@ -23,5 +23,5 @@ export function runQuery(
       );
     rows.push(row);
   }
-  return { columns: Object.keys(rows[0] ?? {}), rows };
+  return { rows };
 }

@@ -81,7 +81,6 @@ const DEALT_TABLE: Table = {
   shardKeys: {},
   hasConstraints: false,
   hasLikeKeys: false,
-  hasChecks: false,
 };
 
 /**

@@ -41,7 +41,6 @@ export interface Page {
   readonly cursor: string | null;
   readonly isLast: boolean;
   readonly rows: number;
-  readonly bytes: number;
 }
 
 /**
@@ -107,7 +106,7 @@ export function readPage(
       : [],
   );
   const isLast = seen === 0;
-  return { batch, sequences, cursor: last, isLast, rows, bytes };
+  return { batch, sequences, cursor: last, isLast, rows };
 }
 
 /**

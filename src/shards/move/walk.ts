@@ -39,11 +39,10 @@ async function walkPages(
   const { runtime, sql } = context;
   const startedAt = runtime.now();
   let rows = 0;
-  let bytes = 0;
   for (;;) {
     const plan = context.plan(operation);
     const next = nextTable(sql, plan, step);
-    if (!next) return { isDone: true, rows, bytes, outgoing: outgoing(sql) };
+    if (!next) return { isDone: true, outgoing: outgoing(sql) };
     const page = inPlainForm(sql, (form) => readPage(context, plan, next, step, form));
     let unsettled: ReadonlySet<string> = new Set();
     if (step === "copy") unsettled = await deliver(context, operation, page.batch, page.sequences);
@@ -52,15 +51,13 @@ async function walkPages(
         page.batch.targets.map((target) => check(context, operation, page.batch, target, true)),
       );
     rows += page.rows;
-    bytes += page.bytes;
     context.plan(operation); // the move may have ended while we waited
     sql.transaction(() => {
       noteStored(sql, operation, page.sequences);
       saveProgress(sql, step, next, page, unsettled);
     });
     await pause(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
-    if (runtime.now() - startedAt >= budgetMs)
-      return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
+    if (runtime.now() - startedAt >= budgetMs) return { isDone: false, outgoing: outgoing(sql) };
   }
 }
 

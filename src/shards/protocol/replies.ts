@@ -34,7 +34,6 @@ export interface LayoutReply {
 }
 
 export interface QueryReply {
-  readonly columns: readonly string[];
   readonly rows: readonly SqlRow[];
 }
 
@@ -160,8 +159,6 @@ export interface UniqueRule {
 
 export interface WalkReply {
   readonly isDone: boolean;
-  readonly rows: number;
-  readonly bytes: number;
   /** Per target and table, so far. */
   readonly outgoing: readonly OutgoingCount[];
 }

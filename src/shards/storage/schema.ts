@@ -32,7 +32,9 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_events (id INTEGER PRIMARY KEY, type TEXT NOT NULL, correlation_id TEXT NOT NULL, operation INTEGER, at INTEGER NOT NULL, detail TEXT NOT NULL)`,
   // Root: what each member last said of its library, its tables and its size.
   `CREATE TABLE IF NOT EXISTS shardctl_members (name TEXT PRIMARY KEY, facts TEXT NOT NULL, said_at INTEGER NOT NULL) WITHOUT ROWID`,
-  // Source: how far each table is copied and verified.
+  // Source: how far each table is copied and verified. `ordinal` is always 0: nothing here reads
+  // it, but an object that was made before has the column, and a library before this one counts in
+  // it.
   `CREATE TABLE IF NOT EXISTS shardctl_walk (step TEXT NOT NULL, table_name TEXT NOT NULL, cursor TEXT, ordinal INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (step, table_name)) WITHOUT ROWID`,
   // Source: what went to each target, and the last sequence number sent to it.
   `CREATE TABLE IF NOT EXISTS shardctl_outgoing (target TEXT NOT NULL, table_name TEXT NOT NULL, rows_copied INTEGER NOT NULL, bytes_copied INTEGER NOT NULL, rows_verified INTEGER NOT NULL, PRIMARY KEY (target, table_name)) WITHOUT ROWID`,

@@ -56,11 +56,6 @@ export interface Table {
    * True when keys that differ may be one here: the primary key compares other than byte by byte.
    */
   readonly hasLikeKeys: boolean;
-  /**
-   * True when the table refuses values by rules that a copy of its columns does not have: CHECK, or
-   * STRICT.
-   */
-  readonly hasChecks: boolean;
 }
 
 export class TableFault extends EngineError {}
@@ -297,7 +292,6 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     shardKeys: "shardKeys" in spec ? (spec.shardKeys ?? {}) : {},
     hasConstraints: hasConstraints(sql, spec.name),
     hasLikeKeys: collations.some((collation) => !/^binary$/i.test(collation)),
-    hasChecks: hasChecks(sql, spec.name),
   };
 }
 
@@ -329,15 +323,7 @@ function hasConstraints(sql: Sql, table: string): boolean {
 }
 
 /**
- * By the words of the definition: a column of such a name merely has the table tried out before a
- * cutover.
- */
-function hasChecks(sql: Sql, table: string): boolean {
-  return /\b(check|strict)\b/i.test(definitionOf(sql, table));
-}
-
-/**
- * By the words too: where one is named in vain, keys are compared by the collation that they have
+ * By the words of the definition: where one is named in vain, keys are compared by the collation that they have
  * in any case.
  */
 function namesCollation(sql: Sql, table: string): boolean {

@@ -39,7 +39,6 @@ function optionsOf(sql: Sql, checkKeys?: KeyChecks): MemberOptions {
     namespace: "orders",
     self: SELF,
     specs: [{ name: "orders" }],
-    localTables: [],
     partitioners: {},
     checkKeys,
     ask: () => Promise.reject(new Error("Nobody is to be asked")),

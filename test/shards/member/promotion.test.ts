@@ -45,7 +45,6 @@ beforeEach(async () => {
     namespace: "orders",
     self: "orders-g1-shard-0",
     specs: [{ name: "orders" }],
-    localTables: [],
     partitioners: {},
     checkKeys: "none",
     ask: () => Promise.reject(new Error("Nobody is to be asked")),

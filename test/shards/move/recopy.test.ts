@@ -37,7 +37,6 @@ beforeEach(() => {
     namespace: "orders",
     self: SELF,
     specs: [{ name: "orders" }],
-    localTables: [],
     partitioners: {},
     checkKeys: "none",
     ask: () => Promise.reject(new Error("Nobody is to be asked")),
