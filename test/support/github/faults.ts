@@ -1,5 +1,5 @@
 /**
- * Failures on demand: answers, broken and hanging connections, latency, an outage; and hooks that
+ * Failures on demand: answers, broken and hanging connections, an outage; and hooks that
  * move the state in the middle of a flow.
  */
 
@@ -41,8 +41,6 @@ interface Rule<What> {
 }
 
 export class Faults {
-  /** Added to every answer. */
-  latencyMs = 0;
   /** While set, nothing is answered but this: a broken connection, or a 502/503 page. */
   down: "reset" | 502 | 503 | null = null;
   readonly #faults: Rule<FaultKind>[] = [];
@@ -81,7 +79,6 @@ export class Faults {
 
   /** Ends every failure; hooks that did not run are dropped. */
   clear(): void {
-    this.latencyMs = 0;
     this.down = null;
     for (const rules of [this.#faults, this.#before, this.#after]) rules.length = 0;
   }

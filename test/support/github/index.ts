@@ -9,9 +9,9 @@
  *     new Octokit({ auth: token, baseUrl: github.url });
  *
  *     State     createUser(login) · createRepo({owner, name, private?, files?, defaultBranch?, id?, createdAtMs?}) ·
- *               createFork(repo, login) · deleteRepo(repo) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
+ *               deleteRepo(repo) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
  *     Pulls     openPull(repo, {head, title, files?, base?, body?, author?, fork?, draft?}) · push(pull, files, {isForced?, message?, author?}) → sha ·
- *               mergePull(pull, {method?, by?}) → sha · closePull(pull) · reopenPull(pull) · enqueue(pull) → {ref, sha} · landQueue(pull) → sha
+ *               mergePull(pull, {method?, by?}) → sha · closePull(pull) · enqueue(pull) → {ref, sha} · landQueue(pull) → sha
  *     Talk      commentAs(login, pull | issue, body) · editCommentAs(login, comment, body) · deleteComment(comment) · createIssueAs(login, repo, {title, …}) ·
  *               comments(pull | issue) · checkRuns(repo, sha?) · issues(repo)
  *     Tokens    createActionsToken(repo, permissions) · createUserToken(login, {permissions?, repositories?}) · createApp({slug, permissions}) ·
@@ -21,7 +21,7 @@
  *     OIDC      oidc.issuer · oidc.mintOidcToken(job, {claims?, audience?, alg?: "none", key?: "unknown" | "retired"}) · oidc.rotateKeys()
  *     Webhooks webhooks.deliverTo({url, secret}) · webhooks.settled() · webhooks.last(event) ·
  * webhooks.redeliver(id) · webhooks.sign(event, body, {secret})
- *     Trouble   faults.failNext({method?, path?, status: 503 | "reset" | "hang" | "lostAnswer", times?, headers?, body?}) · faults.latencyMs · faults.down ·
+ *     Trouble   faults.failNext({method?, path?, status: 503 | "reset" | "hang" | "lostAnswer", times?, headers?, body?}) · faults.down ·
  *               faults.before(method, path, hook) · faults.after(…) · limits.exhaust(durationMs) · limits.settings
  *     Journal   journal.requests · journal.writes · journal.unknown (assert it empty) · journal.find(method, path)
  *
@@ -55,7 +55,6 @@ import {
 import { appRoutes } from "./routes/apps.ts";
 import { checkRoutes, checkRunsOf } from "./routes/checks.ts";
 import { commentRoutes } from "./routes/comments.ts";
-import { contentRoutes } from "./routes/contents.ts";
 import { gitRoutes } from "./routes/git.ts";
 import { graphqlRoutes } from "./routes/graphql.ts";
 import { issueRoutes } from "./routes/issues.ts";
@@ -181,7 +180,6 @@ export class FakeGitHub implements AsyncDisposable {
         ...commentRoutes,
         ...issueRoutes,
         ...pullRoutes,
-        ...contentRoutes,
         ...gitRoutes(options.treeEntriesMax ?? TREE_ENTRIES_MAX),
       ],
       sidePaths: (request) => this.oidc.handle(request),
@@ -236,7 +234,7 @@ export class FakeGitHub implements AsyncDisposable {
   }
 
   /** A fork with the same branches; it shares the objects of its parent. */
-  createFork(repo: Repository, login: string): Repository {
+  #createFork(repo: Repository, login: string): Repository {
     const known = this.state.findRepository(login, repo.name);
     if (known) return known;
     const fork = this.#newRepository(this.state.account(login), repo.name, repo.objects, repo, {
@@ -273,7 +271,7 @@ export class FakeGitHub implements AsyncDisposable {
   }
 
   openPull(repo: Repository, options: PullOptions): Pull {
-    const headRepo = options.fork === undefined ? repo : this.createFork(repo, options.fork);
+    const headRepo = options.fork === undefined ? repo : this.#createFork(repo, options.fork);
     const login = options.author ?? options.fork ?? DEFAULT_AUTHOR;
     const author = this.state.account(login);
     if (options.fork === undefined && !repo.collaborators.has(login.toLowerCase()))
@@ -355,15 +353,6 @@ export class FakeGitHub implements AsyncDisposable {
       this.world,
       pull,
       "closed",
-      by === undefined ? pull.issue.author : this.state.account(by),
-    );
-  }
-
-  reopenPull(pull: Pull, by?: string): void {
-    setPullState(
-      this.world,
-      pull,
-      "open",
       by === undefined ? pull.issue.author : this.state.account(by),
     );
   }

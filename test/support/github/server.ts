@@ -83,7 +83,6 @@ async function serve(
   const { method, url } = received;
   const { faults } = parts;
   const path = decodeURIComponent(url.pathname);
-  if (faults.latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, faults.latencyMs));
   const fault = faults.down === null ? faults.takeFault(method, path) : outage(faults.down);
   if (fault !== null && fault.kind !== "lostAnswer") {
     const caller = describeCaller(parts.world, received);

@@ -1,7 +1,7 @@
 /** GitHub Apps: who an app is by its JWT, where it is installed, and its installation tokens. */
 import { decodeJwt, importSPKI, jwtVerify } from "jose";
 
-import { answer, notFound, paginate, refuse, type Answer } from "../answers.ts";
+import { answer, notFound, refuse, type Answer } from "../answers.ts";
 import type { Call, Route } from "../route.ts";
 import {
   isoTime,
@@ -19,15 +19,6 @@ const DOCS = "/apps/apps";
 
 export const appRoutes: readonly Route[] = [
   appRoute("GET", "/app", (call, app) => answer(200, showApp(call.world.api, app))),
-  appRoute("GET", "/app/installations", (call, app) => {
-    const page = paginate(installationsOf(call, app), call.url);
-    return answer(
-      200,
-      page.items.map((one) => showInstallation(call.world.api, one)),
-      page.headers,
-    );
-  }),
-  appRoute("GET", "/app/installations/:id", (call, app) => showOne(call, byId(call, app))),
   appRoute("POST", "/app/installations/:id/access_tokens", (call, app) =>
     issueToken(call, byId(call, app)),
   ),
@@ -41,26 +32,6 @@ export const appRoutes: readonly Route[] = [
     );
     return showOne(call, found);
   }),
-  {
-    method: "GET",
-    path: "/installation/repositories",
-    isContent: false,
-    handle: ({ world, token, url }) => {
-      if (token?.kind !== "installation")
-        return refuse(403, "Resource not accessible by integration", DOCS);
-      const page = paginate(token.repositories ?? [], url);
-      const repositories = page.items.map((repo) => showRepository(world.api, repo));
-      return answer(
-        200,
-        {
-          total_count: token.repositories?.length ?? 0,
-          repository_selection: "selected",
-          repositories,
-        },
-        page.headers,
-      );
-    },
-  },
 ];
 
 /** A route that takes an app's JWT. */

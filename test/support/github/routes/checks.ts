@@ -20,9 +20,6 @@ const DOCS = "/checks/runs";
 export const checkRoutes: readonly Route[] = [
   repoRoute("POST", "/check-runs", ["checks=write"], createCheckRun),
   repoRoute("PATCH", "/check-runs/:id", ["checks=write"], updateCheckRun),
-  repoRoute("GET", "/check-runs/:id", ["checks=read"], (call) =>
-    withCheckRun(call, (run) => answer(200, showCheckRun(call.world.api, call.repo, run))),
-  ),
   repoRoute("GET", "/check-runs/:id/annotations", ["checks=read"], (call) =>
     withCheckRun(call, (run) => {
       const page = paginate(run.annotations, call.url);

@@ -10,13 +10,6 @@ const DOCS = "/issues/comments";
 
 export const commentRoutes: readonly Route[] = [
   repoRoute(
-    "GET",
-    "/issues/comments/:id",
-    (call) => commentNeeds(call, "read"),
-    (call) =>
-      withComment(call, (comment) => answer(200, showComment(call.world.api, call.repo, comment))),
-  ),
-  repoRoute(
     "PATCH",
     "/issues/comments/:id",
     (call) => commentNeeds(call, "write"),
@@ -33,20 +26,6 @@ export const commentRoutes: readonly Route[] = [
     "/issues/comments/:id/reactions",
     (call) => commentNeeds(call, "write"),
     (call) => withComment(call, (comment) => react(call, comment)),
-  ),
-  repoRoute(
-    "GET",
-    "/issues/comments/:id/reactions",
-    (call) => commentNeeds(call, "read"),
-    (call) =>
-      withComment(call, ({ reactions }) => {
-        const page = paginate(reactions, call.url);
-        return answer(
-          200,
-          page.items.map((one) => showReaction(call.world.api, one)),
-          page.headers,
-        );
-      }),
   ),
   repoRoute(
     "GET",

@@ -6,9 +6,7 @@ import { answer, invalidFields, notFound, paginate, type Answer } from "../answe
 import { createIssue, createLabel, setIssueState } from "../issue-changes.ts";
 import { setPullState } from "../pull-changes.ts";
 import { appOf, callerOf, repoRoute, type Need, type RepoCall, type Route } from "../route.ts";
-import { showLabel } from "../shapes/account.ts";
 import { showIssue } from "../shapes/issue.ts";
-import { repositoryUrl } from "../shapes/repository.ts";
 import { commentsOf, type Issue, type Repository } from "../state.ts";
 
 /** Counted as JavaScript counts, which is never less than GitHub's characters. */
@@ -20,24 +18,10 @@ export const issueRoutes: readonly Route[] = [
   repoRoute("GET", "/issues", ["issues=read", "pull_requests=read"], listIssues),
   repoRoute("POST", "/issues", ["issues=write"], postIssue),
   repoRoute(
-    "GET",
-    "/issues/:number",
-    (call) => needsOf(call, "read"),
-    (call) => withIssue(call, (issue) => answer(200, showIssue(call.world.api, call.repo, issue))),
-  ),
-  repoRoute(
     "PATCH",
     "/issues/:number",
     (call) => needsOf(call, "write"),
     (call) => withIssue(call, (issue) => patchIssue(call, issue)),
-  ),
-  repoRoute("GET", "/labels", ["issues=read", "pull_requests=read"], listLabels),
-  repoRoute("POST", "/labels", ["issues=write", "pull_requests=write"], postLabel),
-  repoRoute(
-    "POST",
-    "/issues/:number/labels",
-    (call) => needsOf(call, "write"),
-    (call) => withIssue(call, (issue) => addLabels(call, issue)),
   ),
 ];
 
@@ -173,38 +157,4 @@ function labelNames(labels: unknown): string[] {
   return labels.map((one: unknown) =>
     typeof one === "string" ? one : String((one as { name?: unknown }).name),
   );
-}
-
-function listLabels({ world, repo, url }: RepoCall): Answer {
-  const page = paginate([...repo.labels.values()], url);
-  return answer(
-    200,
-    page.items.map((label) => showLabel(repositoryUrl(world.api, repo), label)),
-    page.headers,
-  );
-}
-
-function postLabel({ world, repo, body }: RepoCall): Answer {
-  const { name, color, description } = body;
-  if (typeof name !== "string" || name === "")
-    return invalidFields([{ resource: "Label", field: "name", code: "missing_field" }]);
-  if (repo.labels.has(name.toLowerCase()))
-    return invalidFields([{ resource: "Label", field: "name", code: "already_exists" }]);
-  const label = createLabel(
-    world,
-    repo,
-    name,
-    typeof color === "string" ? color : undefined,
-    typeof description === "string" ? description : null,
-  );
-  return answer(201, showLabel(repositoryUrl(world.api, repo), label));
-}
-
-function addLabels({ world, repo, body }: RepoCall, issue: Issue): Answer {
-  for (const name of labelNames(body["labels"])) {
-    createLabel(world, repo, name);
-    if (!issue.labels.includes(name)) issue.labels.push(name);
-  }
-  issue.updatedAtMs = world.state.now();
-  return answer(200, showIssue(world.api, repo, issue).labels);
 }

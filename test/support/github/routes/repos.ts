@@ -1,17 +1,10 @@
-/** Repositories, their collaborators, and who the caller is. */
+/** The collaborators of a repository, and who the caller is. */
 import { answer, notFound, refuse } from "../answers.ts";
 import { callerOf, repoRoute, type Route } from "../route.ts";
 import { showAccount, showPublicUser, showRole, type Schemas } from "../shapes/account.ts";
-import { showFullRepository } from "../shapes/repository.ts";
 import { roleOf, type Role } from "../state.ts";
 
 export const repoRoutes: readonly Route[] = [
-  repoRoute("GET", "", ["metadata=read"], ({ world, repo, token }) =>
-    answer(
-      200,
-      showFullRepository(world.api, repo, token === null ? "read" : roleOf(repo, token.account)),
-    ),
-  ),
   repoRoute(
     "GET",
     "/collaborators/:user/permission",
@@ -44,33 +37,6 @@ export const repoRoutes: readonly Route[] = [
           "/users/users#get-the-authenticated-user",
         );
       return answer(200, showPublicUser(call.world.api, callerOf(call)));
-    },
-  },
-  {
-    method: "GET",
-    path: "/rate_limit",
-    isContent: false,
-    handle: ({ limits, token }) => {
-      const headers = limits.headers(token);
-      const read = (name: string) => Number(headers[`x-ratelimit-${name}`]);
-      const rate: Schemas["rate-limit"] = {
-        limit: read("limit"),
-        remaining: read("remaining"),
-        reset: read("reset"),
-        used: read("used"),
-      };
-      return answer(200, { resources: { core: rate }, rate });
-    },
-  },
-  {
-    method: "GET",
-    path: "/users/:login",
-    isContent: false,
-    handle: ({ world, params }) => {
-      const account = world.state.accounts.get((params["login"] ?? "").toLowerCase());
-      return account
-        ? answer(200, showPublicUser(world.api, account))
-        : notFound("/users/users#get-a-user");
     },
   },
 ];

@@ -74,21 +74,6 @@ export function showGitCommit(
   };
 }
 
-export function showRef(
-  api: string,
-  repo: Repository,
-  ref: string,
-  sha: string,
-): Schemas["git-ref"] {
-  const url = repositoryUrl(api, repo);
-  return {
-    ref,
-    node_id: nodeId("REF", `${repo.id}:${ref}`),
-    url: `${url}/git/${ref}`,
-    object: { sha, type: "commit", url: `${url}/git/commits/${sha}` },
-  };
-}
-
 export function showBlob(
   api: string,
   repo: Repository,

@@ -1,6 +1,6 @@
 /** Repositories as the REST API shows them: inside other objects, and on their own. */
-import { fullName, type Repository, type Role } from "../state.ts";
-import { HTML_URL, isoTime, nodeId, showAccount, showRole, type Schemas } from "./account.ts";
+import { fullName, type Repository } from "../state.ts";
+import { HTML_URL, isoTime, nodeId, showAccount, type Schemas } from "./account.ts";
 
 export function repositoryUrl(api: string, repo: Repository): string {
   return `${api}/repos/${fullName(repo)}`;
@@ -53,35 +53,6 @@ export function showRepository(api: string, repo: Repository): Schemas["reposito
     open_issues: openIssues,
     watchers: 0,
     default_branch: repo.defaultBranch,
-  };
-}
-
-export function showFullRepository(
-  api: string,
-  repo: Repository,
-  role: Role,
-): Schemas["full-repository"] {
-  const { pushed_at, created_at, updated_at, ...shared } = showRepository(api, repo);
-  return {
-    ...shared,
-    has_discussions: false,
-    pushed_at: pushed_at ?? "",
-    created_at: created_at ?? "",
-    updated_at: updated_at ?? "",
-    permissions: showRole(role),
-    temp_clone_token: null,
-    allow_squash_merge: true,
-    allow_merge_commit: true,
-    allow_rebase_merge: true,
-    allow_auto_merge: false,
-    delete_branch_on_merge: false,
-    allow_update_branch: false,
-    network_count: 0,
-    subscribers_count: 0,
-    ...(repo.owner.type === "Organization" ? { organization: showAccount(api, repo.owner) } : {}),
-    ...(repo.parent
-      ? { parent: showRepository(api, repo.parent), source: showRepository(api, repo.parent) }
-      : {}),
   };
 }
 
