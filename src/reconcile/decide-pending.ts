@@ -6,6 +6,7 @@
  * namespace was looked at. An environment has one run at a time: what does not fit into it, or
  * comes later, waits for the next.
  */
+import { canonicalJson } from "../model/canonical.ts";
 import { formatQuantity } from "../model/figures.ts";
 import { orderByDependency } from "../model/execution-order.ts";
 import { RECONCILER } from "../runs/run-record.ts";
@@ -204,7 +205,7 @@ function writeVerdicts(env: EnvironmentState, cases: readonly Case[], ports: Rec
       dueAt: isWatching(differences) || held.reason === "InRun" ? 0 : state.dueAt,
       condition: conditionOf(state, ports.now(), held),
     };
-    if (JSON.stringify(next) !== JSON.stringify(stored)) changed.push(next);
+    if (canonicalJson(next) !== canonicalJson(stored)) changed.push(next);
   }
   if (changed.length > 0) ports.store.write(changed);
 }

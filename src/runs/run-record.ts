@@ -225,6 +225,8 @@ export function withActions(
   now: number,
 ): RunRecord {
   const state = stateOf(actions);
+  // Actions are copies of the stored ones with fields replaced, which keeps the order of fields; in
+  // another order they would merely count as changed.
   const same =
     state === record.run.state && JSON.stringify(actions) === JSON.stringify(record.run.actions);
   const heartbeatAt = Math.max(now, record.run.lease.heartbeatAt);

@@ -2,6 +2,7 @@
  * The steps before the fence: every participant takes its part, sources walk their tables, and
  * waves are cut.
  */
+import { canonicalJson } from "../../model/canonical.ts";
 import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/replies.ts";
@@ -148,8 +149,9 @@ function findOther(
   first: readonly TableShape[],
   second: readonly TableShape[],
 ): TableShape | undefined {
-  const texts = new Set(first.map((shape) => JSON.stringify(shape)));
-  const other = second.find((shape) => !texts.has(JSON.stringify(shape)));
+  // Two versions of the library may have named the fields in another order.
+  const texts = new Set(first.map((shape) => canonicalJson(shape)));
+  const other = second.find((shape) => !texts.has(canonicalJson(shape)));
   return other ?? first.find(({ table }) => !second.some((shape) => shape.table === table));
 }
 

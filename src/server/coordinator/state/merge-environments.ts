@@ -12,6 +12,7 @@
  *
  * The manifests that an environment follows come from one side as a whole: see followed-specs.ts.
  */
+import { canonicalJson } from "../../../model/canonical.ts";
 import { AlertsStore } from "../../../alerts/alerts-store.ts";
 import type { AlertState } from "../../../alerts/alert-state.ts";
 import type { Pause } from "../../../model/drift.ts";
@@ -108,7 +109,8 @@ function mergeNamespaces(
     // One that was never looked at here says nothing.
     const isOurs = ours !== null && ours.registry !== null && !newer.has(environment);
     const state = followed.apply(isOurs ? ours : withoutLeave(body), ours, body);
-    const isSame = JSON.stringify(state) === JSON.stringify(ours);
+    // Another version may have written the fields in another order.
+    const isSame = canonicalJson(state) === canonicalJson(ours);
     tally.note("reconciledNames", isSame ? "kept" : ours === null ? "added" : "replaced");
     if (!isSame) store.write([state]);
   }

@@ -6,6 +6,7 @@
  * whoever has read the lost history to its end, and goes on from there, misses nothing that is new.
  * A drift that the emptied state has told once more is told once.
  */
+import { canonicalJson } from "../../../model/canonical.ts";
 import type { EventRow } from "../../../history/history-store.ts";
 import { makeEvent } from "../../../history/make-event.ts";
 import type { StagedRows } from "./staged-rows.ts";
@@ -104,7 +105,7 @@ function isSame(here: EventRow, theirs: StagedEvent | null): boolean {
     here.environment === theirs.environment &&
     here.kind === theirs.kind &&
     here.namespace === theirs.namespace &&
-    here.body === JSON.stringify(theirs.body)
+    canonicalJson(JSON.parse(here.body)) === canonicalJson(theirs.body)
   );
 }
 
