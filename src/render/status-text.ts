@@ -5,7 +5,7 @@
 import type { NamespaceReport } from "../model/api.ts";
 import { formatBytes, formatCount, formatShare, formatQuantity } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
-import type { LiveNamespace, MemberStatus } from "../model/live.ts";
+import type { LiveNamespace, MemberStatus, RowIds } from "../model/live.ts";
 import { describeFullness, describeMix, endedFull, nearlyFull } from "../model/member-states.ts";
 import { listBookmarks, type OperationStatus } from "../model/operation.ts";
 import { skewOf } from "../model/layout/skew.ts";
@@ -255,4 +255,17 @@ function totalOf(live: LiveNamespace): { readonly rows: number; readonly bytes: 
       bytes: 0,
     },
   );
+}
+
+/** Renders single rows as the objects of a namespace name them, for whoever may apply. */
+export function renderRowIds({ texts, misplaced, unsaid }: RowIds): string {
+  const lines = [
+    ...texts.map(({ of, text }) => `${printable(of)}: ${printable(text)}`),
+    ...misplaced.map(
+      ({ member, table, id, key }) =>
+        `${printable(member)} does not own row ${printable(id)} of '${printable(table)}', key ${printable(key)}`,
+    ),
+    ...unsaid.map((member) => `${printable(member)} could not be asked for its misplaced rows`),
+  ];
+  return `${(lines.length === 0 ? ["The objects name no row."] : lines).join("\n")}\n`;
 }

@@ -7,7 +7,7 @@ import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { findObject } from "../find-object.ts";
 import { loadProject } from "../project.ts";
-import { renderRowIds } from "../../render/row-ids-text.ts";
+import { renderRowIds } from "../../render/status-text.ts";
 import type { Outcome, Session } from "../session.ts";
 import { runText, statusText } from "../views.ts";
 
