@@ -175,7 +175,7 @@ export function readStateIndex(body: unknown): StateIndex | string {
   return wrong === null ? (body as StateIndex) : `it is not the state of a Worker: ${wrong}`;
 }
 
-export function readStatePage(body: unknown): StatePage | string {
+export function readStateAnswer(body: unknown): StatePage | string {
   const wrong = mismatch(body, { rows: "array" });
   return wrong === null ? (body as StatePage) : `it is not a page of the state: ${wrong}`;
 }

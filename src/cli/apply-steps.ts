@@ -94,7 +94,7 @@ export async function planAgain(
  * Adds to a stale-plan failure what has changed since `reviewed`, when the current plan can be
  * made.
  */
-export async function explainStale(
+export async function refuseStale(
   api: ApiClient,
   failure: CliFailure,
   reviewed: Plan,

@@ -4,7 +4,7 @@
  */
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
-import { isLoopback } from "./loopback.ts";
+import { isLoopbackUrl } from "./loopback.ts";
 import { CONFIG_NAME, type Project } from "./project.ts";
 import type { Session } from "./session.ts";
 import { requireTrust } from "./trusted-endpoints.ts";
@@ -40,7 +40,7 @@ function chooseTokens(
   endpoint: string,
 ): CliResult<TokenSource> {
   const { host } = session;
-  const isHere = isLoopback(endpoint);
+  const isHere = isLoopbackUrl(endpoint);
   const isSafe = endpoint.startsWith("https:") || isHere;
   const isSet = (host.env[tokenVariable] ?? "").trim() !== "";
   const ofActions = isSafe && !isSet ? tokenOfActions(host, endpoint) : null;

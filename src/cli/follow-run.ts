@@ -5,7 +5,7 @@
 import type { Run } from "../model/api.ts";
 import type { ApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
-import { backoffMs, isTransient } from "./http.ts";
+import { requestRetryMs, isTransient } from "./http.ts";
 import { openBars } from "./run-bars.ts";
 import { openLines } from "./run-lines.ts";
 import type { RunReporter } from "./run-progress.ts";
@@ -62,7 +62,7 @@ export async function followRun(
           howToLook(run),
         );
       await session.host.sleep(
-        backoffMs(Math.min(lost, BACKOFF_ATTEMPT_MAX), session.host.random),
+        requestRetryMs(Math.min(lost, BACKOFF_ATTEMPT_MAX), session.host.random),
         interruption.signal,
       );
     }

@@ -40,7 +40,7 @@ export async function sendRequest<Value>(
         ? request.repeat !== "never"
         : trouble === "transient" && request.repeat === "whenTransient";
     if (!repeat || attempt === ATTEMPTS_MAX || request.signal?.aborted) return result;
-    await host.sleep(backoffMs(attempt, host.random), request.signal);
+    await host.sleep(requestRetryMs(attempt, host.random), request.signal);
   }
 }
 
@@ -54,7 +54,7 @@ export function isTransient(failure: CliFailure): boolean {
 }
 
 /** Doubling, with up to half as much again at random so that clients do not come back in step. */
-export function backoffMs(attempt: number, random: () => number): number {
+export function requestRetryMs(attempt: number, random: () => number): number {
   const base = BACKOFF_FIRST_MS * 2 ** (attempt - 1);
   return Math.round(base * (1 + random() / 2));
 }

@@ -3,6 +3,6 @@
 const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** True for a URL whose host is this machine; false for any other text. */
-export function isLoopback(endpoint: string): boolean {
+export function isLoopbackUrl(endpoint: string): boolean {
   return URL.canParse(endpoint) && LOOPBACK_NAMES.has(new URL(endpoint).hostname);
 }

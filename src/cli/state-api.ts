@@ -11,7 +11,7 @@ import {
   readImportReport,
   readNothing,
   readStateIndex,
-  readStatePage,
+  readStateAnswer,
 } from "./answers.ts";
 import type { CliResult } from "./failure.ts";
 import type { ReadAnswer, Repeat } from "./http-request.ts";
@@ -50,7 +50,7 @@ interface Senders {
 export function createStateApi({ get, getSlowly, post, put }: Senders): StateApi {
   return {
     stateIndex: () => get("/v1/state", readStateIndex),
-    statePage: (table, after) => getSlowly(pathOfPage(table, after), readStatePage),
+    statePage: (table, after) => getSlowly(pathOfPage(table, after), readStateAnswer),
     beginImport: (request) => post("/v1/state/imports", request, "whenTransient", readImportId),
     stageRows: (id, table, rows) =>
       put(`${pathOfImport(id)}/${encodeURIComponent(table)}`, rows, readNothing),

@@ -11,7 +11,7 @@ import {
   ENVIRONMENT_EXPECTED,
   ENVIRONMENT_NAME,
   WHY,
-  formatDuration,
+  renderDuration,
   parseDuration,
 } from "./fields.ts";
 import { API_VERSION, NAMESPACE_KIND, type RawSpec, namespaceSchema } from "./namespace-schema.ts";
@@ -104,7 +104,7 @@ function declarePolicy({ windows, budgetRows, rowsPerSecondMax, ...plain }: Poli
     ...plain,
     windows: windows.map(({ start, durationMs, timezone }) => ({
       start,
-      duration: formatDuration(durationMs),
+      duration: renderDuration(durationMs),
       timezone,
     })),
     ...(budgetRows === null ? {} : { budget: { rows: budgetRows } }),
@@ -113,7 +113,7 @@ function declarePolicy({ windows, budgetRows, rowsPerSecondMax, ...plain }: Poli
 }
 
 function checkDuration(durationMs: number, index: number): DesiredFault[] {
-  if (parseDuration(formatDuration(durationMs)) === durationMs) return [];
+  if (parseDuration(renderDuration(durationMs)) === durationMs) return [];
   const path = ["policy", "windows", index, "durationMs"];
   return [{ path, message: "must be whole seconds, from 1000 to 604800000 (7 days)" }];
 }

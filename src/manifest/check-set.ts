@@ -3,7 +3,7 @@
  * and form no cycle.
  */
 import { compareText } from "../model/compare-text.ts";
-import { formatPath, quoteText } from "./describe-value.ts";
+import { formatPath, quoteValue } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";
 import { normalizeName } from "./normalize-name.ts";
 import { type Declaration, specPath } from "./read-declaration.ts";
@@ -70,7 +70,7 @@ function duplicateError(first: Named, second: Named): ManifestError {
   const { file, placeAt } = first.document;
   const place = `${file}:${placeAt(nameOffset(first)).line}`;
   const form = first.name === second.name ? "" : " in another form, which people cannot tell apart";
-  const message = `The namespace ${quoteText(second.name)} is already declared at ${place}${form}. Keep one of the two.`;
+  const message = `The namespace ${quoteValue(second.name)} is already declared at ${place}${form}. Keep one of the two.`;
   return errorAt(second.document, nameOffset(second), "duplicateNamespace", message);
 }
 
@@ -88,8 +88,8 @@ function checkDependencies(
     if (byName.has(name)) continue;
     const near = suggest(name);
     const hint =
-      near === null ? "Declare it, or remove it here." : `Did you mean ${quoteText(near)}?`;
-    const message = `${formatPath([...path, index])} names ${quoteText(name)}, which no manifest declares. ${hint}`;
+      near === null ? "Declare it, or remove it here." : `Did you mean ${quoteValue(near)}?`;
+    const message = `${formatPath([...path, index])} names ${quoteValue(name)}, which no manifest declares. ${hint}`;
     errors.push(errorAt(document, valueOffset(document, [...path, index]), "dependsOn", message));
   }
   return errors;
@@ -102,9 +102,9 @@ function environmentError(
 ): ManifestError {
   const { document } = declaration;
   const near = suggestWord(environment, known);
-  const hint = near === null ? "" : ` Did you mean ${quoteText(near)}?`;
+  const hint = near === null ? "" : ` Did you mean ${quoteValue(near)}?`;
   const list = known.length === 0 ? "It has no environments." : `Known: ${known.join(", ")}.`;
-  const message = `The config has no environment ${quoteText(environment)}.${hint} ${list}`;
+  const message = `The config has no environment ${quoteValue(environment)}.${hint} ${list}`;
   return errorAt(document, keyOffset(document, specPath(environment)), "environment", message);
 }
 
@@ -195,7 +195,7 @@ function rotate(names: readonly string[]): Cycle {
 const CYCLE_NAMES_SHOWN_MAX = 10;
 
 function showCycle(cycle: Cycle): string {
-  const names = cycle.map((name) => (/^[\w.-]{1,60}$/u.test(name) ? name : quoteText(name)));
+  const names = cycle.map((name) => (/^[\w.-]{1,60}$/u.test(name) ? name : quoteValue(name)));
   const shown =
     names.length > CYCLE_NAMES_SHOWN_MAX
       ? [...names.slice(0, CYCLE_NAMES_SHOWN_MAX), `… (${names.length} names)`]
@@ -226,7 +226,7 @@ function cycleError(
   const [only] = cycle;
   const said =
     cycle.length === 1
-      ? `${quoteText(only ?? "")} depends on itself. Remove it here.`
+      ? `${quoteValue(only ?? "")} depends on itself. Remove it here.`
       : `dependsOn makes a cycle: ${shown}. Remove one of these.`;
   return errorAt(document, valueOffset(document, stated.path), "dependsOn", prefix + said);
 }

@@ -17,7 +17,7 @@ import { formatCount } from "../model/figures.ts";
 import { type Key, compareKeys, formatKey, toKey } from "../model/layout/key.ts";
 import type { Strategy } from "../model/layout/layout.ts";
 import { SHARD_COUNT_MAX } from "../model/spec.ts";
-import { describeValue, quoteText } from "./describe-value.ts";
+import { describeValue, quoteValue } from "./describe-value.ts";
 import type { ManifestErrorKind } from "./manifest-error.ts";
 import type { RawSpec, RawSplitPoint } from "./namespace-schema.ts";
 import type { NodePath } from "./yaml-node.ts";
@@ -217,7 +217,7 @@ function orderMessage(index: number, key: Key, previous: Key, order: number): st
 }
 
 function showKey(key: Key): string {
-  return key.type === "text" ? quoteText(key.text) : formatKey(key).slice(0, 60);
+  return key.type === "text" ? quoteValue(key.text) : formatKey(key).slice(0, 60);
 }
 
 function checkRepeats(names: readonly string[]): SpecFault[] {
@@ -229,7 +229,7 @@ function checkRepeats(names: readonly string[]): SpecFault[] {
         fault(
           "dependsOn",
           ["dependsOn", index],
-          `spec.dependsOn[${index}] repeats ${quoteText(name)}. Give each name once.`,
+          `spec.dependsOn[${index}] repeats ${quoteValue(name)}. Give each name once.`,
         ),
       );
     seen.add(name);

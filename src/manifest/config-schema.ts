@@ -29,7 +29,7 @@ export function endpointAddress(text: string): string | null {
 }
 
 const endpoint = fields
-  .textOf(
+  .textThat(
     `must be an https address (http for this machine only) without user, query or fragment${fields.WHY}` +
       'write for example "https://shardctl.example.workers.dev"',
     (text) => endpointAddress(text) !== null,
@@ -40,7 +40,7 @@ const endpoint = fields
   });
 
 const tokenVariable = fields
-  .textOf(
+  .textThat(
     `must be the name of an environment variable that begins with SHARDCTL_, such as ${DEFAULT_TOKEN_VARIABLE}${fields.WHY}no other is sent, and a token itself never belongs in this file`,
     /^SHARDCTL_[A-Z0-9_]{1,55}$/u,
   )
@@ -65,7 +65,7 @@ export const configSchema = z
       .literal(CONFIG_KIND, { error: `must be ${CONFIG_KIND}` })
       .meta({ description: "What this document is." }),
     manifests: fields
-      .textOf(
+      .textThat(
         `must be a folder below this file, with / between names${fields.WHY}write for example "manifests"`,
         (text) => relativeFolder(text) !== null,
       )

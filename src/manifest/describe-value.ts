@@ -7,7 +7,7 @@
 const QUOTED_LENGTH_MAX = 60;
 
 /** Text in quotes, cut when long, control and direction characters escaped. */
-export function quoteText(text: string): string {
+export function quoteValue(text: string): string {
   const cut = text.length > QUOTED_LENGTH_MAX ? `${text.slice(0, QUOTED_LENGTH_MAX)}…` : text;
   return escapeControls(JSON.stringify(cut.toWellFormed()));
 }
@@ -26,7 +26,7 @@ export function escapeControls(text: string): string {
 export function describeValue(value: unknown): string {
   switch (typeof value) {
     case "string":
-      return value === "" ? "empty text" : `the text ${quoteText(value)}`;
+      return value === "" ? "empty text" : `the text ${quoteValue(value)}`;
     case "number":
     case "bigint":
       return String(value);
@@ -47,7 +47,7 @@ export function formatPath(path: readonly PropertyKey[]): string {
   for (const part of path) {
     if (typeof part === "number") text += `[${part}]`;
     else
-      text += `${text === "" ? "" : "."}${/^[\w$-]+$/u.test(String(part)) ? String(part) : quoteText(String(part))}`;
+      text += `${text === "" ? "" : "."}${/^[\w$-]+$/u.test(String(part)) ? String(part) : quoteValue(String(part))}`;
   }
   return text;
 }

@@ -1,7 +1,7 @@
 /** Turns zod's issues into errors that name the key, what it must be, what was found, and where. */
 import * as z from "zod";
 
-import { describeValue, formatPath, quoteText } from "./describe-value.ts";
+import { describeValue, formatPath, quoteValue } from "./describe-value.ts";
 import { WHY } from "./fields.ts";
 import type { ManifestError } from "./manifest-error.ts";
 import { suggestWord } from "./suggest.ts";
@@ -49,7 +49,7 @@ export function explainIssues(
 export function suggestAllowed(word: string, allowed: readonly string[]): string {
   const near = suggestWord(word, allowed);
   const list = `Allowed: ${allowed.join(", ")}.`;
-  return near === null ? list : `Did you mean ${quoteText(near)}? ${list}`;
+  return near === null ? list : `Did you mean ${quoteValue(near)}? ${list}`;
 }
 
 function explainUnknown(
@@ -65,7 +65,7 @@ function explainUnknown(
     const path = [...issue.path, key];
     const near = suggestWord(key, allowed);
     if (near !== null) broken.push([...issue.path, near]);
-    const message = `Unknown key ${quoteText(key)} in ${place}. ${suggestAllowed(key, allowed)}`;
+    const message = `Unknown key ${quoteValue(key)} in ${place}. ${suggestAllowed(key, allowed)}`;
     errors.push(errorAt(document, keyOffset(document, path), "unknownKey", message));
   }
 }
@@ -90,7 +90,7 @@ function explainIssue(
   }
   const reason = why === undefined ? "" : `: ${why}`;
   if (isKey) {
-    const message = `The key ${quoteText(String(path.at(-1)))} in ${formatPath(path.slice(0, -1))} ${rule}${reason}.`;
+    const message = `The key ${quoteValue(String(path.at(-1)))} in ${formatPath(path.slice(0, -1))} ${rule}${reason}.`;
     return errorAt(document, keyOffset(document, path), "invalid", message);
   }
   const value = valueAt(document, path);
@@ -118,7 +118,7 @@ function quotesHint(issue: z.core.$ZodIssue, value: unknown, said: string): stri
 function nearHint(issue: z.core.$ZodIssue, value: unknown): string {
   if (issue.code !== "invalid_value" || typeof value !== "string") return "";
   const near = suggestWord(value, issue.values.map(String));
-  return near === null ? "" : ` Did you mean ${quoteText(near)}?`;
+  return near === null ? "" : ` Did you mean ${quoteValue(near)}?`;
 }
 
 function valueAt(document: YamlDocument, path: NodePath): unknown {

@@ -24,7 +24,7 @@ export function wholeNumber(least: number, most: number): z.ZodNumber {
 }
 
 /** Text that passes `test`. */
-export function textOf(error: string, test: RegExp | ((text: string) => boolean)): z.ZodString {
+export function textThat(error: string, test: RegExp | ((text: string) => boolean)): z.ZodString {
   const text = z.string({ error });
   return test instanceof RegExp ? text.regex(test, { error }) : text.refine(test, { error });
 }
@@ -87,7 +87,7 @@ const SHARD_KEY = /^[\p{L}_][\p{L}\p{M}\p{N}_]*(?:\.[\p{L}\p{M}\p{N}_-]+){0,9}$/
 
 /** The path of a shard key. */
 export function shardKeyPath(): z.ZodString {
-  return textOf(
+  return textThat(
     `must be a column, or a column and a JSON path such as "data.customer.id"${WHY}` +
       `at most ${SHARD_KEY_SEGMENTS_MAX} segments of letters, digits, _ and -, joined by dots, and ${SHARD_KEY_LENGTH_MAX} characters`,
     (text) => text.length <= SHARD_KEY_LENGTH_MAX && SHARD_KEY.test(text),
@@ -96,7 +96,7 @@ export function shardKeyPath(): z.ZodString {
 
 /** A name that JavaScript accepts: a binding, a partitioner. */
 export function identifier(what: string, example: string): z.ZodString {
-  return textOf(
+  return textThat(
     `must be ${what}${WHY}write a JavaScript name such as ${example}`,
     /^[A-Za-z_$][A-Za-z0-9_$]{0,511}$/u,
   );
@@ -120,7 +120,7 @@ export function parseDuration(text: string): number | null {
 }
 
 /** The opposite of `parseDuration`, for whole seconds: `1h30m`. */
-export function formatDuration(durationMs: number): string {
+export function renderDuration(durationMs: number): string {
   const seconds = Math.round(durationMs / 1000);
   const parts = [
     [Math.floor(seconds / 3600), "h"],
@@ -132,7 +132,7 @@ export function formatDuration(durationMs: number): string {
 
 /** How long a window stays open. */
 export function duration(): z.ZodString {
-  return textOf(
+  return textThat(
     "must be a duration such as 30m, 2h or 1h30m, at most 7 days (168h)",
     (text) => parseDuration(text) !== null,
   );
@@ -191,7 +191,7 @@ const isTimezone = remember((name: string): boolean => {
 
 /** The time zone of a window. */
 export function timezone(): z.ZodString {
-  return textOf("must be an IANA time zone such as Europe/Berlin or UTC", isTimezone);
+  return textThat("must be an IANA time zone such as Europe/Berlin or UTC", isTimezone);
 }
 
 /** The name of an environment, as a key. */

@@ -97,7 +97,7 @@ const policyShape = {
 
 const splitPointError = 'must be a number, text, or { blob: "<hex digits>" }';
 const blobSchema = z.strictObject({
-  blob: fields.textOf(
+  blob: fields.textThat(
     'must be hex digits in quotes, two for each byte, such as "0AFF"',
     /^(?:[0-9A-Fa-f]{2})*$/u,
   ),

@@ -11,7 +11,7 @@ import {
   endpointAddress,
   relativeFolder,
 } from "./config-schema.ts";
-import { quoteText } from "./describe-value.ts";
+import { quoteValue } from "./describe-value.ts";
 import { checkHeader, explainIssues } from "./explain-issues.ts";
 import {
   CONFIG_TOKENS_MAX,
@@ -107,12 +107,12 @@ function checkDefault(document: YamlDocument): ManifestError[] {
   const known = isMap ? Object.keys(environments) : [];
   if (known.includes(defaultEnvironment)) return [];
   const near = suggestWord(defaultEnvironment, known);
-  const hint = near === null ? "" : ` Did you mean ${quoteText(near)}?`;
+  const hint = near === null ? "" : ` Did you mean ${quoteValue(near)}?`;
   const list =
     known.length === 0
       ? " There are none."
-      : ` Known: ${known.map((name) => quoteText(name).slice(1, -1)).join(", ")}.`;
-  const message = `defaultEnvironment names ${quoteText(defaultEnvironment)}, which is not among environments.${hint}${list}`;
+      : ` Known: ${known.map((name) => quoteValue(name).slice(1, -1)).join(", ")}.`;
+  const message = `defaultEnvironment names ${quoteValue(defaultEnvironment)}, which is not among environments.${hint}${list}`;
   return [errorAt(document, valueOffset(document, ["defaultEnvironment"]), "environment", message)];
 }
 

@@ -18,7 +18,7 @@ import {
 } from "yaml";
 
 import { type Unclosed, composeYaml } from "./compose-yaml.ts";
-import { escapeControls, quoteText } from "./describe-value.ts";
+import { escapeControls, quoteValue } from "./describe-value.ts";
 import {
   ALIASED_VALUES_MAX,
   DOCUMENT_TOKENS_MAX,
@@ -174,7 +174,7 @@ class DocumentReader {
       return this.refuse(
         offset,
         "unsupported",
-        `The tag ${quoteText(tag.replace(TAG_PREFIX, "!!"))} is not supported: manifests are plain data.`,
+        `The tag ${quoteValue(tag.replace(TAG_PREFIX, "!!"))} is not supported: manifests are plain data.`,
       );
     }
     const { anchor } = node;
@@ -208,13 +208,13 @@ class DocumentReader {
       return this.refuse(
         offset,
         "syntax",
-        `The alias *${quoteText(name).slice(1, -1)} has no anchor before it.`,
+        `The alias *${quoteValue(name).slice(1, -1)} has no anchor before it.`,
       );
     if (found === "open")
       return this.refuse(
         offset,
         "unsupported",
-        `The alias *${quoteText(name).slice(1, -1)} stands inside its own anchor.`,
+        `The alias *${quoteValue(name).slice(1, -1)} stands inside its own anchor.`,
       );
     this.aliased += found.size;
     this.size = found.size;
@@ -257,7 +257,7 @@ class DocumentReader {
         this.refuse(
           keyOffset,
           "duplicateKey",
-          `The key ${quoteText(key)} is given twice in this map. Keep one.`,
+          `The key ${quoteValue(key)} is given twice in this map. Keep one.`,
         );
         continue;
       }
@@ -312,7 +312,7 @@ function isAmbiguousNumber({ value, source }: Scalar): boolean {
 }
 
 function explainLeadingZero(source: string): string {
-  const shown = quoteText(source).slice(1, -1);
+  const shown = quoteValue(source).slice(1, -1);
   return `The number ${shown} begins with 0, which some readers of YAML take for an octal number. Write it without the 0, or in quotes if it is text.`;
 }
 

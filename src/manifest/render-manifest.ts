@@ -6,7 +6,7 @@ import { Document, Scalar, type YAMLMap, isCollection } from "yaml";
 
 import type { Key } from "../model/layout/key.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../model/spec.ts";
-import { formatDuration } from "./fields.ts";
+import { renderDuration } from "./fields.ts";
 import { API_VERSION, NAMESPACE_KIND } from "./namespace-schema.ts";
 
 /**
@@ -86,7 +86,7 @@ function policyFields(policy: Policy): Record<string, unknown> {
       : {
           windows: windows.map(({ start, durationMs, timezone }) => ({
             start,
-            duration: formatDuration(durationMs),
+            duration: renderDuration(durationMs),
             timezone,
           })),
         }),

@@ -22,7 +22,7 @@ import {
   holdForDependency,
   isMadeByStranger,
   isNew,
-  judgeChange,
+  judgeCase,
 } from "./judge.ts";
 import { awaitJobs } from "./awaited-jobs.ts";
 import {
@@ -98,7 +98,7 @@ export async function judgeAll(
       isSuspended: spec.policy.suspend && !overrides.includes("suspend"),
     };
     const rival = ports.runs.findRival([state.name]);
-    const verdict = judgeChange(one, {
+    const verdict = judgeCase(one, {
       now,
       applies: ports.applies,
       pausedBy: ports.paused()?.by ?? null,

@@ -122,7 +122,7 @@ export type Verdict =
     };
 
 /** Judges by the table, but for what it depends on. */
-export function judgeChange(one: Case, circumstances: Circumstances): Verdict {
+export function judgeCase(one: Case, circumstances: Circumstances): Verdict {
   if (circumstances.isInRival && circumstances.rival !== null)
     return hold(
       "Reconciling",

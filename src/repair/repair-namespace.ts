@@ -28,7 +28,7 @@ export interface RepairParts<Live extends LiveReader = LiveAccess> {
  * Writes nothing. @throws RefusedRequest when the namespace does not answer, or speaks no protocol
  * that knows repairs.
  */
-export async function planRepair(
+export async function showRepair(
   parts: RepairParts<LiveReader>,
   ref: NamespaceRef,
   asked: RepairRequest,
@@ -58,7 +58,7 @@ export async function applyRepair(
   by: string,
 ): Promise<RepairOutcome> {
   const { live, coordinator } = parts;
-  const current = await planRepair(parts, ref, asked);
+  const current = await showRepair(parts, ref, asked);
   const known =
     current.fingerprint === fingerprint
       ? null

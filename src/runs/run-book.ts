@@ -7,7 +7,7 @@
 import {
   delayUntilNextMs,
   detachAction,
-  requestCancel,
+  requestRunCancel,
   STEP_DELAY_LONGEST_MS,
   type RunRecord,
 } from "./run-record.ts";
@@ -138,7 +138,7 @@ export class RunBook implements RunCalls {
     const record = this.find(id);
     if (!record || record.run.state !== "running") return record?.run ?? null;
     const now = Date.now();
-    this.write(requestCancel(record), record, 0, now);
+    this.write(requestRunCancel(record), record, 0, now);
     this.#nextStepAt.set(id, now);
     this.#parts.arm();
     return record.run;

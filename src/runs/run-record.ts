@@ -101,7 +101,7 @@ export function createRun(
 }
 
 /** The record with the wish to cancel. Whoever is waiting for a retry is asked at once. */
-export function requestCancel(record: RunRecord): RunRecord {
+export function requestRunCancel(record: RunRecord): RunRecord {
   const attempts = Object.fromEntries(
     Object.entries(record.attempts).map(([name, attempt]) => [name, { ...attempt, notBefore: 0 }]),
   );

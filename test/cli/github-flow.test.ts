@@ -63,7 +63,7 @@ afterEach(async () => {
 });
 
 /** The state of the scripted Worker; a test changes it while the command runs. */
-interface World {
+interface WorkerScript {
   plan: Plan;
   /** Plans by fingerprint, besides `plan`. */
   plans: readonly Plan[];
@@ -74,7 +74,7 @@ interface World {
   first: (request: RecordedRequest) => Answer | undefined;
 }
 
-function world(given: Partial<World> = {}): World {
+function world(given: Partial<WorkerScript> = {}): WorkerScript {
   return {
     plan: planOf(),
     plans: [],
@@ -100,7 +100,7 @@ function reviewOf(pull: Pull, overrides: Partial<Review> = {}): Review {
   };
 }
 
-function answer(state: World, request: RecordedRequest): Answer {
+function answer(state: WorkerScript, request: RecordedRequest): Answer {
   const special = state.first(request);
   if (special !== undefined) return special;
   const url = new URL(request.path, "http://worker");
@@ -142,7 +142,7 @@ interface Step extends CliRun {
 async function runStep(
   command: "plan" | "apply",
   event: ActionsEvent,
-  state: World,
+  state: WorkerScript,
   options: Partial<ActionsOptions> & { readonly manifest?: string } = {},
 ): Promise<Step> {
   worker = await startScriptedServer((request) => answer(state, request));

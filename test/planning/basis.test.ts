@@ -4,7 +4,7 @@ import { toKey } from "../../src/model/layout/key.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { checkPlan, planOf } from "../support/check-plan.ts";
 import {
-  type World,
+  type NamespaceFixture,
   desired,
   hashOf,
   integerRows,
@@ -19,7 +19,12 @@ const reviewedRows = integerRows(1000);
 /** More rows at the end, as sequential keys bring: the quantiles move. */
 const mergedRows = integerRows(1100);
 
-async function replan(reviewed: NamespaceSpec, before: World, merged: NamespaceSpec, after: World) {
+async function replan(
+  reviewed: NamespaceSpec,
+  before: NamespaceFixture,
+  merged: NamespaceSpec,
+  after: NamespaceFixture,
+) {
   const first = await planOf(desired(reviewed), [before]);
   const fresh = await planOf(desired(merged), [after]);
   const second = await planOf(desired(merged), [after], first);

@@ -16,7 +16,7 @@ import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
 import { applyPlanTo, checkPlan, planOf } from "../support/check-plan.ts";
 import {
   type Row,
-  type World,
+  type NamespaceFixture,
   desired,
   hashOf,
   integerRows,
@@ -66,7 +66,7 @@ const skewedRows: Row[] = [
 interface Case {
   readonly name: string;
   readonly spec: NamespaceSpec;
-  readonly live: Partial<World>;
+  readonly live: Partial<NamespaceFixture>;
   /** "in sync", or kind, kind of target, generation of target, mode, reason. */
   readonly expected: string;
   readonly blocked?: readonly string[];
@@ -494,7 +494,10 @@ describe("skew", () => {
 
 describe("what gives no change", () => {
   const orders = world("orders", { rows: rowsOf(100) });
-  const firstBlock = async (wanted: NamespaceSpec, live: readonly World[] = [orders]) => {
+  const firstBlock = async (
+    wanted: NamespaceSpec,
+    live: readonly NamespaceFixture[] = [orders],
+  ) => {
     const plan = await planOf(desired(wanted), live);
     expect(plan.changes).toEqual([]);
     expect(plan.inSync).toEqual([]);

@@ -9,7 +9,7 @@ import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { planOf } from "../support/check-plan.ts";
 import {
   type Row,
-  type World,
+  type NamespaceFixture,
   desired,
   hashOf,
   liveEntry,
@@ -30,7 +30,7 @@ function withTenants(count: number, tenantOf: (index: number) => string | null):
 interface Case {
   readonly name: string;
   readonly spec: NamespaceSpec;
-  readonly live: Partial<World>;
+  readonly live: Partial<NamespaceFixture>;
   readonly windowOpen?: boolean;
   readonly expected: readonly string[];
 }

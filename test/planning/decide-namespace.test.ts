@@ -8,7 +8,7 @@ import { success } from "../../src/model/result.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { planOf } from "../support/check-plan.ts";
 import {
-  type World,
+  type NamespaceFixture,
   desired,
   hashOf,
   integerRows,
@@ -26,7 +26,12 @@ const orders = world("orders", {
 });
 const skewed = integerRows(1000);
 
-const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected: unknown }[] = [
+const cases: readonly {
+  name: string;
+  spec: NamespaceSpec;
+  live: NamespaceFixture;
+  expected: unknown;
+}[] = [
   {
     name: "in sync",
     spec: spec("orders"),
@@ -108,7 +113,7 @@ const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected
 
 function requestOf(
   wanted: NamespaceSpec,
-  live: World,
+  live: NamespaceFixture,
   basis: Plan | null = null,
 ): DistributionRequest | null {
   const decided = decideNamespace(wanted, success(liveNamespace(live)), basis);

@@ -17,7 +17,7 @@ import {
   rowsOf,
   runningOperation,
   spec,
-  type World,
+  type NamespaceFixture,
   world,
 } from "../support/state.ts";
 
@@ -26,14 +26,14 @@ const MOVED = spec("orders", { object: "CUSTOMERS", count: 2 });
 const NEW = world("orders", { object: "CUSTOMERS", epoch: 0 });
 const SHARDED = world("orders", { epoch: 5, layout: hashOf("orders", 8), rows: rowsOf(3050) });
 
-function plan(here: World, others: readonly LiveEntry[], wanted = MOVED) {
+function plan(here: NamespaceFixture, others: readonly LiveEntry[], wanted = MOVED) {
   return buildPlan({
     desired: desired(wanted),
     live: { namespaces: [liveEntry(here, wanted), ...others] },
   });
 }
 
-function elsewhere(there: World): LiveEntry {
+function elsewhere(there: NamespaceFixture): LiveEntry {
   return liveEntry(there, undefined);
 }
 
@@ -77,7 +77,7 @@ describe("a changed spec.object", () => {
     expect(blocks[0]?.message).toContain("set spec.object back to ORDERS or ZOO");
   });
 
-  it.each<[string, World, LiveEntry]>([
+  it.each<[string, NamespaceFixture, LiveEntry]>([
     [
       "of a binding that was renamed: its registry is behind the new name",
       { ...SHARDED, object: "CUSTOMERS" },

@@ -5,15 +5,15 @@ import { RUN_FAILURES_MAX } from "../../src/reconcile/namespace-state.ts";
 import type { LiveNamespace, LiveResult } from "../../src/model/live.ts";
 import { failure } from "../../src/model/result.ts";
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
+import { hashed, HOUR, MINUTE, ReconcilerFixture } from "./support/world.ts";
 
 const orders = (changes: Parameters<typeof spec>[1] = {}) =>
   spec("orders", { count: 4, ...changes });
 const OUTAGE = "could not read the head of main: GitHub did not answer";
 
-async function settled(...names: string[]): Promise<World> {
+async function settled(...names: string[]): Promise<ReconcilerFixture> {
   const all = ["orders", ...names];
-  const world = new World({
+  const world = new ReconcilerFixture({
     live: all.map((name) => hashed(name, 4)),
     specs: all.map((name) => spec(name, { count: 4 })),
   });
@@ -64,7 +64,7 @@ describe("GitHub", () => {
     "never read yet, %s: that is said at the second tick, and no namespace is called unmanaged",
     async (...row) => {
       const [, outage, reading, reason] = row;
-      const world = new World({ live: [hashed("orders", 4)], specs: [] });
+      const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [] });
       world.known.push({ name: "orders", object: "ORDERS" });
       world.merge([], reading);
       world.githubFails = outage;
@@ -184,8 +184,8 @@ describe("an environment that is renamed", () => {
 describe("two reconcilers of one environment", () => {
   it("do each change once: the second finds the operation, or the epoch", async () => {
     const live = [hashed("orders", 4)];
-    const first = new World({ live, specs: [orders()], pollsToComplete: () => 30 });
-    const second = new World({ live: [], specs: [orders()] });
+    const first = new ReconcilerFixture({ live, specs: [orders()], pollsToComplete: () => 30 });
+    const second = new ReconcilerFixture({ live: [], specs: [orders()] });
     // They share the live side, and nothing else.
     Object.defineProperty(second, "live", { value: first.live });
     await first.tick();
@@ -321,8 +321,8 @@ describe("a namespace that cannot be read", () => {
 describe("trouble of one namespace in the last phase", () => {
   const healing = (name: string) => spec(name, { count: 4, policy: { selfHeal: "apply" } });
 
-  async function drifted(): Promise<World> {
-    const world = new World({
+  async function drifted(): Promise<ReconcilerFixture> {
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [healing("orders"), healing("carts")],
     });
@@ -335,7 +335,7 @@ describe("trouble of one namespace in the last phase", () => {
   it.each([
     [
       "when it is judged",
-      (world: World) => {
+      (world: ReconcilerFixture) => {
         const ports = world.ports();
         const broken = { start: "0 2 * * *", durationMs: HOUR, timezone: "Nowhere/Land" };
         world.merge([
@@ -354,7 +354,7 @@ describe("trouble of one namespace in the last phase", () => {
     ],
     [
       "when its change is planned for the start",
-      (world: World) => {
+      (world: ReconcilerFixture) => {
         const ports = world.ports();
         let looks = 0;
         world.ports = () => ({
@@ -381,7 +381,7 @@ describe("trouble of one namespace in the last phase", () => {
   });
 
   it("is counted once for each run, also while the run goes on elsewhere", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [orders(), spec("carts", { count: 4 })],
     });
@@ -407,7 +407,7 @@ describe("trouble of one namespace in the last phase", () => {
 describe("a run that fails half-way every time", () => {
   const fault = { kind: "mismatch", message: "1 of 9 chunks differ. Nothing was changed" } as const;
 
-  async function failing(): Promise<World> {
+  async function failing(): Promise<ReconcilerFixture> {
     const world = await settled("carts");
     await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 4 })]);
     for (let minutes = 0; minutes < 5 * 60; minutes += 5) {
@@ -442,11 +442,15 @@ describe("a run that fails half-way every time", () => {
   it.each([
     [
       "the manifest changes",
-      async (world: World) =>
+      async (world: ReconcilerFixture) =>
         void (await world.reviewAndMerge([orders({ count: 5 }), spec("carts", { count: 4 })])),
       5,
     ],
-    ["a long time has gone by", async (world: World) => void (world.now += 7 * HOUR), 6],
+    [
+      "a long time has gone by",
+      async (world: ReconcilerFixture) => void (world.now += 7 * HOUR),
+      6,
+    ],
   ])("heals when %s", async (_name, change, members) => {
     const world = await failing();
     world.live.failNext("orders", fault);
@@ -465,7 +469,7 @@ describe("a run that fails half-way every time", () => {
   });
 
   it("is left alone for as long when a person cancels it", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4)],
       specs: [orders()],
       pollsToComplete: () => 1000,

@@ -9,7 +9,7 @@ import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { spec } from "../support/state.ts";
 import { MemoryRegistries } from "./support/memory-registries.ts";
 import { MemoryStore } from "./support/memory-store.ts";
-import { hashed, HOUR, World } from "./support/world.ts";
+import { hashed, HOUR, ReconcilerFixture } from "./support/world.ts";
 
 const orders = (count: number, changes: Partial<NamespaceSpec["policy"]> = {}): NamespaceSpec =>
   spec("orders", { count, policy: { ...spec("orders").policy, selfHeal: "apply", ...changes } });
@@ -17,14 +17,14 @@ const orders = (count: number, changes: Partial<NamespaceSpec["policy"]> = {}): 
 interface Backup {
   readonly states: ReturnType<MemoryStore["read"]>[];
   readonly environment: ReturnType<MemoryStore["readEnvironment"]>;
-  readonly runs: World["runs"];
-  readonly reviewed: World["reviewed"];
-  readonly tree: World["tree"];
+  readonly runs: ReconcilerFixture["runs"];
+  readonly reviewed: ReconcilerFixture["reviewed"];
+  readonly tree: ReconcilerFixture["tree"];
   readonly resumedAt: number | null;
 }
 
 /** Copies the coordinator's storage as it is now. */
-function backUp(world: World): Backup {
+function backUp(world: ReconcilerFixture): Backup {
   return {
     states: [...world.store.all()],
     environment: world.store.readEnvironment(),
@@ -36,7 +36,7 @@ function backUp(world: World): Backup {
 }
 
 /** @param backup null for storage that was lost. */
-function restore(world: World, backup: Backup | null): void {
+function restore(world: ReconcilerFixture, backup: Backup | null): void {
   world.store = new MemoryStore();
   world.registries = new MemoryRegistries();
   world.runs.clear();
@@ -48,13 +48,13 @@ function restore(world: World, backup: Backup | null): void {
   world.store.write((backup?.states ?? []).flatMap((state) => (state === null ? [] : [state])));
 }
 
-async function settled(): Promise<World> {
-  const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)] });
+async function settled(): Promise<ReconcilerFixture> {
+  const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders(4)] });
   await world.tick(2);
   return world;
 }
 
-async function aDay(world: World): Promise<void> {
+async function aDay(world: ReconcilerFixture): Promise<void> {
   for (let hour = 0; hour < 24; hour++) {
     await world.tick(2);
     world.now += HOUR;
@@ -74,7 +74,7 @@ describe("writers 1: a coordinator that lost its storage", () => {
 
   it("does not let go of what a switch holds that it has forgotten; one that was turned off it does", async () => {
     for (const isLost of [true, false]) {
-      const world = new World({
+      const world = new ReconcilerFixture({
         live: [hashed("orders", 4)],
         specs: [orders(4)],
         pollsToComplete: () => 1_000_000,
@@ -141,7 +141,7 @@ describe("writers 1: a coordinator that was restored to yesterday", () => {
   });
 
   it("follows what a run has under way to its end, and lets nothing go on that it has not held itself", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4)],
       specs: [orders(4)],
       pollsToComplete: () => 20,

@@ -5,7 +5,7 @@ import { shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../../src/model/spec.ts";
 import type { MemoryNamespace } from "../support/live/memory-rows.ts";
 import { hashOf } from "../support/state.ts";
-import { hashed, idRows, unsharded, World } from "./support/world.ts";
+import { hashed, idRows, unsharded, ReconcilerFixture } from "./support/world.ts";
 
 const [, second = ""] = shardNames("orders", 0, 4);
 
@@ -51,7 +51,7 @@ describe("writers 1: a namespace that says that it is out of step", () => {
   it.each([OUT_OF_STEP, LOST])(
     "is drift $kind with the way out, and nothing is applied",
     async (disorder) => {
-      const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)] });
+      const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders(4)] });
       await world.tick(2);
       world.live.edit("orders", { disorder });
       // Reviewed and merged, and still not applied.
@@ -75,7 +75,7 @@ describe("writers 1: a namespace that says that it is out of step", () => {
   );
 
   it("is left alone by a run that was started before, and does not keep others from theirs", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [orders(4)],
     });
@@ -93,7 +93,7 @@ describe("writers 1: a namespace that says that it is out of step", () => {
   });
 
   it("is not waited for by a run whose operation is under way, nor is that operation touched", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4)],
       specs: [orders(4)],
       pollsToComplete: () => 1000,
@@ -112,7 +112,7 @@ describe("writers 1: a namespace that says that it is out of step", () => {
   });
 
   it("blocks the plan, with the command that shows the way out", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4, 200, { disorder: OUT_OF_STEP })],
       specs: [],
     });
@@ -128,7 +128,7 @@ describe("writers 1: a namespace that says that it is out of step", () => {
   });
 
   it("that refuses even to be read is the same drift", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders(4)] });
     world.live.breakCalls(
       "orders",
       { kind: "refused", reason: "registryLost", message: LOST.message },
@@ -144,7 +144,7 @@ describe("writers 1: a namespace that says that it is out of step", () => {
 
 describe("writers 1: a root that lost its storage and does not know it", () => {
   it("is drift registryLost, though a reviewed plan fits it as it is now", async () => {
-    const world = new World({ live: [unsharded("orders")], specs: [] });
+    const world = new ReconcilerFixture({ live: [unsharded("orders")], specs: [] });
     await world.reviewAndMerge([orders(4)]);
     await world.tick(3);
     expect(await world.membersOf("orders")).toBe(4);
@@ -164,7 +164,7 @@ describe("writers 1: a root that lost its storage and does not know it", () => {
   ])(
     "%s, is gone when it is back, and is not accepted by a new manifest either",
     async (_name, change) => {
-      const world = new World({
+      const world = new ReconcilerFixture({
         live: [hashed("orders", 4, 200, { epoch: 3 })],
         specs: [orders(4)],
       });
@@ -186,7 +186,10 @@ describe("writers 1: a root that lost its storage and does not know it", () => {
   );
 
   it("is told of where no manifest declares it", async () => {
-    const world = new World({ live: [hashed("orders", 4, 200, { epoch: 3 })], specs: [] });
+    const world = new ReconcilerFixture({
+      live: [hashed("orders", 4, 200, { epoch: 3 })],
+      specs: [],
+    });
     world.known = [{ name: "orders", object: "ORDERS" }];
     await world.tick(2);
     world.live.edit("orders", EMPTY);
@@ -195,7 +198,10 @@ describe("writers 1: a root that lost its storage and does not know it", () => {
   });
 
   it("is believed again after a repair, whatever that has left", async () => {
-    const world = new World({ live: [hashed("orders", 4, 200, { epoch: 3 })], specs: [orders(4)] });
+    const world = new ReconcilerFixture({
+      live: [hashed("orders", 4, 200, { epoch: 3 })],
+      specs: [orders(4)],
+    });
     await world.tick(2);
     world.live.edit("orders", EMPTY);
     await world.tick(2);
@@ -213,7 +219,7 @@ describe("writers 1: a root that lost its storage and does not know it", () => {
   });
 
   it("is seen while an operation moves the epoch", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4)],
       specs: [orders(4)],
       pollsToComplete: () => 1000,

@@ -13,14 +13,14 @@ import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";
 import type { SelfHeal } from "../../src/model/spec.ts";
 import { customLayout } from "../../src/model/strategies/custom.ts";
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, idRows, MINUTE, unsharded, World } from "./support/world.ts";
+import { hashed, HOUR, idRows, MINUTE, unsharded, ReconcilerFixture } from "./support/world.ts";
 
 const orders = (changes: Parameters<typeof spec>[1] = {}) =>
   spec("orders", { count: 4, ...changes });
 const healing = (selfHeal: SelfHeal) => orders({ policy: { selfHeal } });
 
 /** Passes and steps as in an hour of ticks, at the times at which something is due. */
-async function anHour(world: World): Promise<void> {
+async function anHour(world: ReconcilerFixture): Promise<void> {
   for (let minutes = 0; minutes < 60; minutes += 5) {
     await world.tick();
     world.now += 4 * MINUTE;
@@ -38,7 +38,10 @@ describe("a manual rebalance", () => {
   it.each(cases)(
     "with selfHeal %s is reported, or not, and left alone",
     async (selfHeal, expected) => {
-      const world = new World({ live: [hashed("orders", 4)], specs: [healing(selfHeal)] });
+      const world = new ReconcilerFixture({
+        live: [hashed("orders", 4)],
+        specs: [healing(selfHeal)],
+      });
       await world.tick();
       world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
       await world.tick();
@@ -59,7 +62,7 @@ describe("a manual rebalance", () => {
   );
 
   it("is undone with selfHeal apply", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [healing("apply")] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [healing("apply")] });
     await world.tick();
     world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
     await world.tick(4);
@@ -76,7 +79,8 @@ describe("members of several versions", () => {
   const names = shardNames("orders", 0, 4);
   const all = (library: string) =>
     Object.fromEntries(names.map((name) => [name, { library, schema: "aa" }]));
-  const open = (): World => new World({ live: [hashed("orders", 4)], specs: [orders()] });
+  const open = (): ReconcilerFixture =>
+    new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
 
   it("are shown at once, are no alert while a rollout lasts, and are gone when it is over", async () => {
     const world = open();
@@ -115,7 +119,7 @@ describe("members of several versions", () => {
 
 describe("a member that is nearly full", () => {
   it("is a drift with its name and the way out, until it has room again", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     const [name = ""] = shardNames("orders", 0, 4);
     world.live.edit("orders", { facts: { [name]: { storage: 9_500_000_000 } } });
     await world.tick(2);
@@ -146,7 +150,7 @@ describe("a partitioner of a new version", () => {
       partitioner: "byLength",
       policy: { maxSkew: 100 },
     });
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4, 200, { layout })],
       specs: [declared],
       partitioners,
@@ -175,7 +179,7 @@ describe("a registry that was changed by hand", () => {
     ],
   ])("that %s holds everything, even with selfHeal apply", async (_name, change, what) => {
     const before = hashed("orders", 4, 200, { epoch: 5 });
-    const world = new World({ live: [before], specs: [healing("apply")] });
+    const world = new ReconcilerFixture({ live: [before], specs: [healing("apply")] });
     await world.tick();
     world.live.edit("orders", change);
     await world.tick(3);
@@ -196,7 +200,10 @@ describe("a registry that was changed by hand", () => {
   });
 
   it("is taken as it is when the namespace's manifest changes", async () => {
-    const world = new World({ live: [hashed("orders", 4, 200, { epoch: 5 })], specs: [orders()] });
+    const world = new ReconcilerFixture({
+      live: [hashed("orders", 4, 200, { epoch: 5 })],
+      specs: [orders()],
+    });
     await world.tick();
     world.live.edit("orders", { layout: { ...hashOf("orders", 4), generation: 1 } });
     await world.tick(3);
@@ -209,7 +216,7 @@ describe("a registry that was changed by hand", () => {
 
 describe("a deleted shard", () => {
   it("does not answer for its namespace any more: reported, nothing is concluded", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [healing("apply")] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [healing("apply")] });
     await world.tick();
     const lost =
       "orders-shard-2 is part of namespace 'orders-shard-2', the message is for 'orders'";
@@ -230,7 +237,7 @@ describe("a deleted shard", () => {
 
 describe("an operation without progress", () => {
   it("is reported after a quarter of an hour, and not before", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     await world.tick();
     world.live.stall("orders", true);
     const started = await world.live.start(
@@ -271,7 +278,7 @@ describe("an operation without progress", () => {
 
   it("does not keep the environment: the run lets go of it, and the others are applied", async () => {
     const live = [hashed("orders", 4), hashed("carts", 4)];
-    const world = new World({ live, specs: [orders(), spec("carts", { count: 4 })] });
+    const world = new ReconcilerFixture({ live, specs: [orders(), spec("carts", { count: 4 })] });
     await world.tick();
     world.live.stall("orders", true);
     await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 4 })]);
@@ -314,7 +321,7 @@ describe("misplaced rows", () => {
     });
 
   it("are found by audits, and reported", async () => {
-    const world = new World({ live: [misplaced()], specs: [healing("alert")] });
+    const world = new ReconcilerFixture({ live: [misplaced()], specs: [healing("alert")] });
     await anHour(world);
     await anHour(world);
     expect((await world.report()).drifts).toMatchObject([
@@ -330,7 +337,7 @@ describe("misplaced rows", () => {
   });
 
   it("are moved home with selfHeal apply, once two audits agree", async () => {
-    const world = new World({ live: [misplaced()], specs: [healing("apply")] });
+    const world = new ReconcilerFixture({ live: [misplaced()], specs: [healing("apply")] });
     await anHour(world);
     await anHour(world);
     expect(world.startedRuns()).toMatchObject([
@@ -348,7 +355,7 @@ describe("misplaced rows", () => {
   });
 
   it("are not moved beyond the budget", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [misplaced()],
       specs: [orders({ policy: { selfHeal: "apply", budgetRows: 50 } })],
     });
@@ -372,7 +379,7 @@ function misplacedMember(): number {
 describe("orphans", () => {
   it("are rows on objects that former layouts or the naming would name", async () => {
     const strays = { "orders-shard-4": 7, "orders-shard-5": 0 };
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4, 100, { strays })],
       specs: [healing("apply")],
     });
@@ -393,7 +400,10 @@ describe("orphans", () => {
   });
 
   it("are not members that retire and keep their rows for the time that they must", async () => {
-    const world = new World({ live: [hashed("orders", 6)], specs: [orders({ count: 6 })] });
+    const world = new ReconcilerFixture({
+      live: [hashed("orders", 6)],
+      specs: [orders({ count: 6 })],
+    });
     await world.tick();
     await world.reviewAndMerge([orders({ policy: { retainHours: 5 } })]);
     await world.tick(2);
@@ -417,7 +427,10 @@ describe("skew", () => {
 
   it("above policy is reported without its figure, and levelled with selfHeal apply", async () => {
     const heavy = uneven();
-    const world = new World({ live: [heavy], specs: [orders({ policy: { maxSkew: 1.05 } })] });
+    const world = new ReconcilerFixture({
+      live: [heavy],
+      specs: [orders({ policy: { maxSkew: 1.05 } })],
+    });
     await world.tick(3);
     const [drift] = (await world.report()).drifts;
     expect(drift).toMatchObject({
@@ -437,7 +450,7 @@ describe("skew", () => {
 
 describe("namespaces without a manifest", () => {
   it("are reported and left alone; one that holds nothing is none", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 2), unsharded("empty", 0)],
       specs: [orders()],
     });
@@ -460,7 +473,7 @@ describe("namespaces without a manifest", () => {
 describe("labels of a manifest, which tokens may hold for,", () => {
   it("count at the next tick, though nothing has to be looked at for them", async () => {
     const labelled = (team: string) => orders({ labels: { team } });
-    const world = new World({ live: [hashed("orders", 4)], specs: [labelled("a")] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [labelled("a")] });
     await world.tick(2);
     const stored = () => [...world.store.all()][0];
     expect(stored()?.spec?.labels).toEqual({ team: "a" });

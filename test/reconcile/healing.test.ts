@@ -9,7 +9,7 @@ import { toKey } from "../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { isLongRun, sample, size } from "../support/sample.ts";
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, idRows, MINUTE, World } from "./support/world.ts";
+import { hashed, HOUR, idRows, MINUTE, ReconcilerFixture } from "./support/world.ts";
 
 const DAY = 24 * HOUR;
 const REF = { name: "orders", object: "ORDERS" };
@@ -18,7 +18,7 @@ const declared = (changes: Parameters<typeof spec>[1] = {}) =>
   spec("orders", { count: 4, ...changes, policy: { selfHeal: "apply", ...changes.policy } });
 
 /** Undoes what is declared, whenever it finds it so. */
-type Undo = (world: World) => Promise<void>;
+type Undo = (world: ReconcilerFixture) => Promise<void>;
 
 /** Another actor, with operations of its own, moves the rows to six members. */
 const moveBack: Undo = async (world) => {
@@ -67,7 +67,11 @@ const writeAstray: Undo = async (world) => {
  * Ticks and undoes, and returns the fingerprints that the alert was made to tell, one after the
  * other; null for "all is well".
  */
-async function runFor(world: World, ticks: number, undo: Undo): Promise<(string | null)[]> {
+async function runFor(
+  world: ReconcilerFixture,
+  ticks: number,
+  undo: Undo,
+): Promise<(string | null)[]> {
   let alert: AlertState = newAlertState("production");
   const told: (string | null)[] = [];
   for (let tick = 0; tick < ticks; tick++) {
@@ -82,16 +86,17 @@ async function runFor(world: World, ticks: number, undo: Undo): Promise<(string 
   return told;
 }
 
-async function settled(specs: readonly NamespaceSpec[] = [declared()]): Promise<World> {
-  const world = new World({ live: [hashed("orders", 4, 400)], specs });
+async function settled(specs: readonly NamespaceSpec[] = [declared()]): Promise<ReconcilerFixture> {
+  const world = new ReconcilerFixture({ live: [hashed("orders", 4, 400)], specs });
   await world.tick();
   return world;
 }
 
-const starts = (world: World): number[] => world.startedRuns().map(({ startedAt }) => startedAt);
-const waits = (world: World): number[] =>
+const starts = (world: ReconcilerFixture): number[] =>
+  world.startedRuns().map(({ startedAt }) => startedAt);
+const waits = (world: ReconcilerFixture): number[] =>
   starts(world).flatMap((at, index, all) => (index === 0 ? [] : [at - (all[index - 1] ?? 0)]));
-const relapseDrifts = async (world: World) =>
+const relapseDrifts = async (world: ReconcilerFixture) =>
   (await world.report()).drifts.filter(({ reason }) => reason.includes("does not last"));
 
 describe("a drift that comes back after each heal", () => {
@@ -204,7 +209,7 @@ describe("a drift that comes back after each heal", () => {
 
   it("of one namespace leaves the heals of others alone", async () => {
     const healed = spec("carts", { count: 4, policy: { selfHeal: "apply" } });
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [declared(), healed],
     });
@@ -218,7 +223,7 @@ describe("a drift that comes back after each heal", () => {
 
 describe("the wait between heals", () => {
   /** Stalled, with the drift there. */
-  async function stalled(): Promise<World> {
+  async function stalled(): Promise<ReconcilerFixture> {
     const world = await settled();
     await runFor(world, 60, moveBack);
     expect(world.condition("orders")).toMatchObject({ reason: "HealingDoesNotLast" });
@@ -315,7 +320,7 @@ describe("the wait between heals", () => {
     "counts from the end of a heal that takes for hours: %s",
     async (_, undo, changes) => {
       let polls = 1000;
-      const world = new World({
+      const world = new ReconcilerFixture({
         live: [hashed("orders", 4, 400)],
         specs: [declared(changes)],
         pollsToComplete: () => polls,
@@ -341,7 +346,7 @@ describe("the wait between heals", () => {
 
   describe("of misplaced rows", () => {
     /** From now on no audit can be made. */
-    function endAudits(world: World): () => void {
+    function endAudits(world: ReconcilerFixture): () => void {
       const distribute = world.live.distribute.bind(world.live);
       const failure = { kind: "unreachable", message: "busy" } as const;
       Object.assign(world.live, { distribute: () => Promise.resolve({ ok: false, failure }) });
@@ -410,7 +415,7 @@ describe("the wait between heals", () => {
 
   it("is not counted by a heal whose turn never came", async () => {
     const carts = spec("carts", { count: 4, policy: { selfHeal: "apply" } });
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [carts, declared({ dependsOn: ["carts"] })],
     });
@@ -443,7 +448,7 @@ describe("a reviewed change that fails each time", () => {
   it.runIf(isLongRun())(
     "is tried a few times, then less and less, whatever else is merged meanwhile",
     async () => {
-      const world = new World({
+      const world = new ReconcilerFixture({
         live: [hashed("orders", 4)],
         specs: [spec("orders", { count: 4 })],
       });

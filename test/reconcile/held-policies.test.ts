@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type NamespaceSpec, type Policy, type Window } from "../../src/model/spec.ts";
 import { shardNames } from "../../src/model/layout/layout.ts";
 import { spec } from "../support/state.ts";
-import { hashed, HOUR, idRows, World } from "./support/world.ts";
+import { hashed, HOUR, idRows, ReconcilerFixture } from "./support/world.ts";
 
 /** Before noon, when the world begins. */
 const MORNING: Window = { start: "0 3 * * *", durationMs: HOUR, timezone: "UTC" };
@@ -17,16 +17,17 @@ const orders = (policy: Partial<Policy>, count: number): NamespaceSpec =>
 const carts = (count: number): NamespaceSpec =>
   spec("carts", { count, policy: { windows: [MORNING] } });
 
-const appliedPolicy = (world: World): Policy | undefined => world.policies.read("orders")?.policy;
-const runsOf = (world: World, namespace: string): string[] =>
+const appliedPolicy = (world: ReconcilerFixture): Policy | undefined =>
+  world.policies.read("orders")?.policy;
+const runsOf = (world: ReconcilerFixture, namespace: string): string[] =>
   world
     .startedRuns()
     .flatMap(({ actions }) => actions.filter((action) => action.namespace === namespace))
     .map(({ kind }) => kind);
 
 /** Merges a plan that lets `orders` grow beside `carts`, and makes the change of `orders`. */
-async function grown(before: Partial<Policy>, after: Partial<Policy>): Promise<World> {
-  const world = new World({
+async function grown(before: Partial<Policy>, after: Partial<Policy>): Promise<ReconcilerFixture> {
+  const world = new ReconcilerFixture({
     live: [hashed("orders", 4, 4000), hashed("carts", 4)],
     specs: [orders(before, 4), carts(4)],
   });
@@ -104,8 +105,8 @@ describe("a merged policy, of a plan that is made in parts", () => {
 
 describe("a merged policy, of a plan that is stale", () => {
   /** Live is another one than planned, and as even as the policy of before allows. */
-  async function stale(maxSkew: number): Promise<World> {
-    const world = new World({
+  async function stale(maxSkew: number): Promise<ReconcilerFixture> {
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4, 0, { rows: unevenRows(1.5, 4) })],
       specs: [orders({ maxSkew: 2 }, 4)],
       pollsToComplete: () => 100,
@@ -167,8 +168,8 @@ describe("a merged policy beside that of a namespace whose rows are uneven", () 
   async function reviewed(
     before: Partial<Policy>,
     rows: ReturnType<typeof idRows>,
-  ): Promise<World> {
-    const world = new World({
+  ): Promise<ReconcilerFixture> {
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4, 0, { rows }), hashed("carts", 4)],
       specs: [orders(before, 4), spec("carts", { count: 4 })],
     });
@@ -177,7 +178,7 @@ describe("a merged policy beside that of a namespace whose rows are uneven", () 
     expect(plan.changes).toMatchObject([{ namespace: "orders", kind: "rebalance" }]);
     return world;
   }
-  const told = async (world: World) =>
+  const told = async (world: ReconcilerFixture) =>
     (await world.report()).drifts.filter(({ kind }) => kind === "policy");
 
   it.each(["alert", "off"] as const)(
@@ -208,7 +209,7 @@ describe("a merged policy beside that of a namespace whose rows are uneven", () 
 
 describe("the moment since which manifests are followed", () => {
   it("is that of another tree, and of nothing that is read again", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders({}, 4)] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders({}, 4)] });
     const { followedAt } = await world.tick();
     expect(followedAt).toBeDefined();
     expect(await world.tick(3)).toMatchObject({ followedAt });

@@ -5,14 +5,14 @@ import * as fc from "fast-check";
 import { expect, it } from "vitest";
 
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, MINUTE, unsharded, World } from "./support/world.ts";
+import { hashed, HOUR, MINUTE, unsharded, ReconcilerFixture } from "./support/world.ts";
 import { tries } from "../support/sample.ts";
 
 /**
  * After so many calls the process dies: that call, and everything that waited for it, never comes
  * back.
  */
-async function passOrDie(world: World, calls: number): Promise<void> {
+async function passOrDie(world: ReconcilerFixture, calls: number): Promise<void> {
   let left = calls;
   let die: () => void = () => undefined;
   const death = new Promise<void>((resolve) => (die = resolve));
@@ -25,14 +25,14 @@ async function passOrDie(world: World, calls: number): Promise<void> {
   world.onCall = () => Promise.resolve();
 }
 
-function createWorld(): World {
+function createWorld(): ReconcilerFixture {
   const live = [
     hashed("a-shared", 4),
     hashed("b-drifted", 4),
     unsharded("c-new"),
     hashed("d-unmanaged", 2),
   ];
-  const world = new World({ live, specs: [] });
+  const world = new ReconcilerFixture({ live, specs: [] });
   world.known = [{ name: "d-unmanaged", object: "ORDERS" }];
   return world;
 }
@@ -123,7 +123,7 @@ it("killed around the edges of a window: the operation is started once, paused o
   );
   await fc.assert(
     fc.asyncProperty(fc.array(moved, { maxLength: 14 }), async (steps) => {
-      const world = new World({
+      const world = new ReconcilerFixture({
         live: [hashed("orders", 4)],
         specs: declared(4),
         pollsToComplete: () => 30,

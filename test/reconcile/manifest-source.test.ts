@@ -12,7 +12,7 @@ import {
 import { BlobStore, createManifestSource } from "../../src/reconcile/manifest-source.ts";
 import { ReconcileDocuments } from "../../src/reconcile/state-store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
-import { HOUR, MINUTE, World } from "./support/world.ts";
+import { HOUR, MINUTE, ReconcilerFixture } from "./support/world.ts";
 
 const SETTINGS = {
   environment: "production",
@@ -40,7 +40,7 @@ class Place {
   /** How a reading of these manifests ends. */
   death: Death = null;
   readonly #sql = openNodeSql();
-  readonly #world = new World({ live: [], specs: [] });
+  readonly #world = new ReconcilerFixture({ live: [], specs: [] });
   #commits = 0;
   #text = "";
   #env: EnvironmentState = newEnvironmentState("production");

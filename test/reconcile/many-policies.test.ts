@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { NamespaceSpec, Window } from "../../src/model/spec.ts";
 import { spec } from "../support/state.ts";
-import { hashed, HOUR, World } from "./support/world.ts";
+import { hashed, HOUR, ReconcilerFixture } from "./support/world.ts";
 
 /** Before noon, when the world begins: what has this window waits. */
 const MORNING: Window = { start: "0 3 * * *", durationMs: HOUR, timezone: "UTC" };
@@ -24,7 +24,7 @@ function specs(names: readonly string[], count: number, budgetRows: number | nul
 /** States that a pass reads once all changes but one are made: the policies wait for it. */
 async function readsOf(count: number, live: number): Promise<number> {
   const names = Array.from({ length: count }, (_, index) => `n${index}`);
-  const world = new World({
+  const world = new ReconcilerFixture({
     live: [...names, WAITING].map((name) => hashed(name, 4)),
     specs: specs(names, 4, null),
   });

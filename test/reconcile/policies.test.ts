@@ -5,7 +5,7 @@ import type { PolicyFloors } from "../../src/model/policy.ts";
 import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
 import { createAppliedSource } from "../../src/reconcile/manifest-source.ts";
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, idRows, World } from "./support/world.ts";
+import { hashed, HOUR, idRows, ReconcilerFixture } from "./support/world.ts";
 
 const orders = (policy: Partial<Policy> = {}, count = 4): NamespaceSpec =>
   spec("orders", { count, policy });
@@ -13,8 +13,8 @@ const orders = (policy: Partial<Policy> = {}, count = 4): NamespaceSpec =>
 /** Before noon, when the world begins. */
 const MORNING: Window = { start: "0 3 * * *", durationMs: HOUR, timezone: "UTC" };
 
-async function settled(policy: Partial<Policy> = {}): Promise<World> {
-  const world = new World({ live: [hashed("orders", 4)], specs: [orders(policy)] });
+async function settled(policy: Partial<Policy> = {}): Promise<ReconcilerFixture> {
+  const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders(policy)] });
   await world.tick();
   return world;
 }
@@ -25,8 +25,8 @@ const UNEVEN = Array.from({ length: 400 }, (_, index) => ({
 }));
 
 /** Even enough for the applied `maxSkew`, and for no other one below. */
-async function uneven(policy: Partial<Policy> = {}): Promise<World> {
-  const world = new World({
+async function uneven(policy: Partial<Policy> = {}): Promise<ReconcilerFixture> {
+  const world = new ReconcilerFixture({
     live: [hashed("orders", 4, 0, { rows: UNEVEN })],
     specs: [orders({ maxSkew: 9, ...policy })],
   });
@@ -34,14 +34,15 @@ async function uneven(policy: Partial<Policy> = {}): Promise<World> {
   return world;
 }
 
-const appliedPolicy = (world: World): Policy | undefined => world.policies.read("orders")?.policy;
+const appliedPolicy = (world: ReconcilerFixture): Policy | undefined =>
+  world.policies.read("orders")?.policy;
 
-function drift(world: World): void {
+function drift(world: ReconcilerFixture): void {
   world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
 }
 
 /** Merges manifests that no pull request has shown as a plan. */
-function push(world: World, ...specs: NamespaceSpec[]): void {
+function push(world: ReconcilerFixture, ...specs: NamespaceSpec[]): void {
   world.merge(specs);
 }
 
@@ -114,7 +115,10 @@ describe("a policy that was merged without a review", () => {
   });
 
   it("is none of a new namespace either, whose default needs no review", async () => {
-    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({
+      live: [hashed("orders", 4), hashed("carts", 4)],
+      specs: [orders()],
+    });
     push(world, orders(), spec("carts", { count: 4, policy: { selfHeal: "apply" } }));
     await world.tick(3);
     expect(world.policies.read("carts")).toBeNull();
@@ -200,7 +204,7 @@ describe("a policy that was reviewed and merged", () => {
 
   it("in two pull requests is applied for each namespace by itself", async () => {
     const carts = (policy: Partial<Policy>) => spec("carts", { count: 4, policy });
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [orders(), carts({})],
     });
@@ -344,7 +348,7 @@ describe("a policy that asks for the change beside it", () => {
 
 describe("a merged policy that is not applied", () => {
   const LOOSE = { selfHeal: "apply", budgetRows: 9 } as const;
-  const told = async (world: World) =>
+  const told = async (world: ReconcilerFixture) =>
     (await world.report()).drifts.filter(({ kind }) => kind === "policy");
 
   it("is a drift, told once, while no pull request has shown it", async () => {

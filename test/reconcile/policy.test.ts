@@ -11,7 +11,7 @@ import { DEFAULT_OPERATION_POLICY, type OperationPause } from "../../src/model/o
 import type { Window } from "../../src/model/spec.ts";
 import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import { hashOf, spec } from "../support/state.ts";
-import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
+import { hashed, HOUR, MINUTE, ReconcilerFixture } from "./support/world.ts";
 
 const orders = (changes: Parameters<typeof spec>[1] = {}) =>
   spec("orders", { count: 4, ...changes });
@@ -19,9 +19,9 @@ const orders = (changes: Parameters<typeof spec>[1] = {}) =>
 async function drifted(
   policy: NonNullable<Parameters<typeof spec>[1]>["policy"],
   startAt?: number,
-): Promise<World> {
+): Promise<ReconcilerFixture> {
   const declared = orders({ policy: { selfHeal: "apply", ...policy } });
-  const world = new World({
+  const world = new ReconcilerFixture({
     live: [hashed("orders", 4)],
     specs: [declared],
     ...(startAt === undefined ? {} : { startAt }),
@@ -31,25 +31,25 @@ async function drifted(
   return world;
 }
 
-function recordOf(world: World, run: string): RunRecord {
+function recordOf(world: ReconcilerFixture, run: string): RunRecord {
   const found = world.runs.get(run);
   if (!found) throw new Error(`No run ${run}`);
   return found.record;
 }
 
-async function pauseOf(world: World, name: string): Promise<OperationPause | null> {
+async function pauseOf(world: ReconcilerFixture, name: string): Promise<OperationPause | null> {
   const described = await world.live.describe({ name, object: "ORDERS" });
   if (!described.ok) throw new Error(described.failure.message);
   return described.value.operation?.paused ?? null;
 }
 
 /** Nobody polls it, and in memory nothing goes on by itself. */
-async function finishOperation(world: World, name: string): Promise<void> {
+async function finishOperation(world: ReconcilerFixture, name: string): Promise<void> {
   for (let polls = 0; polls < 40; polls++)
     await world.live.operation({ name, object: "ORDERS" }, 1);
 }
 
-async function startByHand(world: World, name: string): Promise<void> {
+async function startByHand(world: ReconcilerFixture, name: string): Promise<void> {
   const started = await world.live.start(
     { name, object: "ORDERS" },
     {
@@ -68,7 +68,7 @@ async function startByHand(world: World, name: string): Promise<void> {
 describe("what was reviewed", () => {
   it("is not started by the tick once its counts have moved, nor once a guard stands", async () => {
     const before = orders();
-    const world = new World({ live: [hashed("orders", 4)], specs: [before] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [before] });
     await world.tick();
     const wanted = orders({ count: 6, policy: { budgetRows: 4_000 } });
     await world.reviewAndMerge([wanted]);
@@ -88,7 +88,7 @@ describe("what was reviewed", () => {
   });
 
   it("is judged once more in the moment of its start", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     await world.tick();
     await world.reviewAndMerge([orders({ count: 6 })]);
     const rows = Array.from({ length: 9_000 }, (_, index) => ({
@@ -112,7 +112,7 @@ describe("what was reviewed", () => {
 describe("a guard that the reviewed plan has shown, and that no look of now can lift", () => {
   it("holds the change at the tick, until a release overrides it", async () => {
     const unsharded = { ...hashed("orders", 4), epoch: 0, layout: unshardedLayout("orders", 0) };
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [unsharded],
       specs: [spec("orders", { strategy: "none" })],
     });
@@ -132,8 +132,8 @@ describe("a guard that the reviewed plan has shown, and that no look of now can 
 });
 
 describe("where the workflow applies, the tick", () => {
-  async function merged(): Promise<World> {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+  async function merged(): Promise<ReconcilerFixture> {
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     world.applies = "workflow";
     await world.tick();
     await world.reviewAndMerge([orders({ count: 6, policy: { selfHeal: "apply" } })]);
@@ -273,7 +273,7 @@ describe("where the workflow applies, the tick", () => {
   );
 
   it("takes up nothing of a run that a person has cancelled, however long ago", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4)],
       specs: [orders()],
       pollsToComplete: () => 1000,
@@ -295,7 +295,7 @@ describe("where the workflow applies, the tick", () => {
   });
 
   it("overrides nothing by a release whose own apply job has not come", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     world.applies = "workflow";
     await world.tick();
     await world.reviewAndMerge([orders({ count: 6, policy: { budgetRows: 1 } })]);
@@ -415,7 +415,7 @@ describe("windows", () => {
       windowed("b-then", count, ["a-first"]),
       carts(other),
     ];
-    const world = new World({ live, specs: specs(4, 4), pollsToComplete: () => 40 });
+    const world = new ReconcilerFixture({ live, specs: specs(4, 4), pollsToComplete: () => 40 });
     await world.tick();
     await world.reviewAndMerge(specs(6, 4));
     await world.tick(2);
@@ -476,7 +476,7 @@ describe("windows", () => {
   });
 
   it("do not pause what overrides them", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("a-first", 4)],
       specs: [windowed("a-first", 4)],
       pollsToComplete: () => 12,
@@ -490,7 +490,7 @@ describe("windows", () => {
   });
 
   it("pause the operation of somebody's run, which waits and goes on with it", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("a-first", 4)],
       specs: [windowed("a-first", 4)],
       pollsToComplete: () => 12,
@@ -519,7 +519,7 @@ describe("windows", () => {
   it.each(["ci", RECONCILER])(
     "leave alone what a person has paused in a run of %s",
     async (requestedBy) => {
-      const world = new World({
+      const world = new ReconcilerFixture({
         live: [hashed("a-first", 4)],
         specs: [windowed("a-first", 4)],
         pollsToComplete: () => 12,
@@ -550,7 +550,10 @@ describe("windows", () => {
   );
 
   it("are not for what somebody starts without a run", async () => {
-    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)] });
+    const world = new ReconcilerFixture({
+      live: [hashed("a-first", 4)],
+      specs: [windowed("a-first", 4)],
+    });
     world.now += HOUR;
     await world.tick();
     await startByHand(world, "a-first");
@@ -560,7 +563,7 @@ describe("windows", () => {
   });
 
   it("that change by a merge let go on what they held", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("a-first", 4)],
       specs: [windowed("a-first", 4)],
       pollsToComplete: () => 40,
@@ -581,7 +584,7 @@ describe("windows", () => {
 
   it("hold a reviewed change without calling it drift", async () => {
     const windows: Window[] = [{ start: "0 2 * * *", durationMs: HOUR, timezone: "UTC" }];
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4)],
       specs: [orders({ policy: { windows } })],
     });
@@ -623,7 +626,7 @@ describe("the switch and what runs", () => {
       orders({ count }),
       spec("by-hand", { count: 4, policy: { selfHeal: "off" } }),
     ];
-    const world = new World({ live, specs: specs(4), pollsToComplete: () => 20 });
+    const world = new ReconcilerFixture({ live, specs: specs(4), pollsToComplete: () => 20 });
     await world.tick();
     await world.reviewAndMerge(specs(6));
     await startByHand(world, "by-hand");
@@ -651,8 +654,11 @@ describe("guards on the whole plan, and releases", () => {
   const all = (count: (index: number) => number) =>
     names.map((name, index) => spec(name, { count: count(index) }));
 
-  async function bulk(): Promise<{ world: World; specs: ReturnType<typeof all> }> {
-    const world = new World({ live: names.map((name) => hashed(name, 4)), specs: all(() => 4) });
+  async function bulk(): Promise<{ world: ReconcilerFixture; specs: ReturnType<typeof all> }> {
+    const world = new ReconcilerFixture({
+      live: names.map((name) => hashed(name, 4)),
+      specs: all(() => 4),
+    });
     await world.tick();
     return { world, specs: all((index) => (index < 6 ? 6 : 4)) };
   }
@@ -696,7 +702,7 @@ describe("guards on the whole plan, and releases", () => {
 
 describe("the lock", () => {
   it("is somebody else's run: its namespaces are left to it, the others wait", async () => {
-    const world = new World({
+    const world = new ReconcilerFixture({
       live: [hashed("orders", 4), hashed("carts", 4)],
       specs: [orders(), spec("carts", { count: 4 })],
     });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 
 import { spec } from "../support/state.ts";
-import { hashed, unsharded, World } from "./support/world.ts";
+import { hashed, unsharded, ReconcilerFixture } from "./support/world.ts";
 
 const orders = (changes: Parameters<typeof spec>[1] = {}) =>
   spec("orders", { count: 4, ...changes });
 
 describe("a merged change", () => {
   it("is applied when its plan was reviewed, and is then in sync", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     await world.tick();
     expect(world.condition("orders")).toMatchObject({ type: "Ready", reason: "InSync" });
     const plan = await world.reviewAndMerge([orders({ count: 6 })]);
@@ -25,7 +25,7 @@ describe("a merged change", () => {
   });
 
   it("is held and reported after the second tick when nobody reviewed it", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
     await world.tick();
     world.merge([orders({ count: 6 })]);
     await world.tick();
@@ -54,7 +54,10 @@ describe("a merged change", () => {
       spec("a-first", { count: 2 }),
       spec("b-then", { count: 2, dependsOn: ["a-first"] }),
     ];
-    const world = new World({ live: [unsharded("a-first"), unsharded("b-then")], specs: [] });
+    const world = new ReconcilerFixture({
+      live: [unsharded("a-first"), unsharded("b-then")],
+      specs: [],
+    });
     const plan = await world.plan(specs);
     world.merge(specs);
     world.reviewed = [

@@ -5,7 +5,7 @@
 import { expect, it } from "vitest";
 
 import { spec } from "../support/state.ts";
-import { hashed, HOUR, World } from "./support/world.ts";
+import { hashed, HOUR, ReconcilerFixture } from "./support/world.ts";
 
 const NAMESPACES = 10_000;
 /** Ticks of an hour, as they are played here. */
@@ -17,7 +17,7 @@ const names = Array.from(
 
 it("keeps 10,000 namespaces with a few calls a tick, and touches the 10 that change", async () => {
   const specs = names.map((name) => spec(name, { count: 2 }));
-  const world = new World({ live: names.map((name) => hashed(name, 2, 1)), specs });
+  const world = new ReconcilerFixture({ live: names.map((name) => hashed(name, 2, 1)), specs });
   const touched = (from: number): Set<string> =>
     new Set(
       world.live.calls

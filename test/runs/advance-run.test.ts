@@ -5,7 +5,7 @@ import type { FindHold } from "../../src/runs/hold-operation.ts";
 import {
   createRun,
   delayUntilNextMs,
-  requestCancel,
+  requestRunCancel,
   RETRIES_MAX,
   RUNNING_MAX,
   type RunRecord,
@@ -340,7 +340,7 @@ describe("a cancelled run", () => {
     const bench = benchOf({ a: [], b: ["a"] });
     bench.pace = 1000;
     await bench.until(() => bench.states()["a"] === "running");
-    bench.record = requestCancel(bench.record);
+    bench.record = requestRunCancel(bench.record);
     await bench.finish();
     expect(bench.record.run.state).toBe("cancelled");
     expect(bench.states()).toEqual({ a: "cancelled", b: "notExecuted" });
@@ -360,7 +360,7 @@ describe("a cancelled run", () => {
           failure: { kind: "refused", reason: "tooLate", message: "after cutover" },
         }) as const,
     };
-    bench.record = requestCancel(bench.record);
+    bench.record = requestRunCancel(bench.record);
     while (bench.record.run.state === "running")
       bench.record = await advanceRun(bench.record, bench.plan, live, bench.now);
     expect(bench.states()).toEqual({ a: "done", b: "notExecuted" });
@@ -373,7 +373,7 @@ describe("a cancelled run", () => {
     await bench.until(() => Object.keys(bench.record.attempts).length > 0);
     const before = bench.record;
     await bench.step();
-    bench.record = requestCancel(before);
+    bench.record = requestRunCancel(before);
     await bench.finish();
     expect(bench.states()).toEqual({ a: "cancelled" });
     expect(await bench.live.history({ name: "a", object: "ORDERS" }, 10)).toMatchObject({
@@ -384,7 +384,7 @@ describe("a cancelled run", () => {
   it("does not start what was only attempted", async () => {
     const bench = benchOf({ a: [] });
     await bench.until(() => Object.keys(bench.record.attempts).length > 0);
-    bench.record = requestCancel(bench.record);
+    bench.record = requestRunCancel(bench.record);
     await bench.finish();
     expect(bench.states()).toEqual({ a: "notExecuted" });
     expect(bench.starts()).toEqual([]);
@@ -452,7 +452,7 @@ describe("a hold", () => {
       record = await advanceRun(record, plan, live, now, {
         findHold: () => "everything is paused",
       });
-    record = await advanceRun(requestCancel(record), plan, live, now, {
+    record = await advanceRun(requestRunCancel(record), plan, live, now, {
       findHold: () => "everything is paused",
     });
     expect(record.run).toMatchObject({ state: "cancelled", actions: [{ state: "notExecuted" }] });

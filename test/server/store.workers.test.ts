@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
-import { createRun, requestCancel, type RunRecord } from "../../src/runs/run-record.ts";
+import { createRun, requestRunCancel, type RunRecord } from "../../src/runs/run-record.ts";
 import {
   CoordinatorStore,
   decodeJson,
@@ -164,7 +164,7 @@ describe("CoordinatorStore", () => {
           faults: 3,
         },
       ]);
-      const cancelled = requestCancel(run);
+      const cancelled = requestRunCancel(run);
       store.putRun(cancelled, run, 0);
       expect(store.getRun("run-1")).toEqual(cancelled);
       store.putRun(ended(cancelled), cancelled, 0);

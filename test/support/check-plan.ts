@@ -11,18 +11,18 @@ import { operationModeFor } from "../../src/model/operation-mode.ts";
 import type { Change, Plan } from "../../src/model/plan.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import type { DesiredState } from "../../src/model/spec.ts";
-import { type World, liveState, placedRows } from "../support/state.ts";
+import { type NamespaceFixture, liveState, placedRows } from "../support/state.ts";
 
 export async function planOf(
   wanted: DesiredState,
-  worlds: readonly World[],
+  worlds: readonly NamespaceFixture[],
   basis: Plan | null = null,
 ): Promise<Plan> {
   return buildPlan({ desired: wanted, live: liveState(wanted, worlds, basis), basis });
 }
 
 /** The worlds after every change of the plan. */
-export function applyPlanTo(worlds: readonly World[], plan: Plan): World[] {
+export function applyPlanTo(worlds: readonly NamespaceFixture[], plan: Plan): NamespaceFixture[] {
   return worlds.map((from) => {
     const change = plan.changes.find(
       (one) => one.namespace === from.name && one.object === from.object,
@@ -37,7 +37,7 @@ export function applyPlanTo(worlds: readonly World[], plan: Plan): World[] {
  */
 export async function checkPlan(
   wanted: DesiredState,
-  worlds: readonly World[],
+  worlds: readonly NamespaceFixture[],
   plan: Plan,
 ): Promise<number> {
   for (const change of plan.changes) {
@@ -53,7 +53,7 @@ export async function checkPlan(
   return plan.changes.length;
 }
 
-function checkMembers(change: Change, from: World): void {
+function checkMembers(change: Change, from: NamespaceFixture): void {
   expect(change.from).toEqual(from.layout);
   expect(change.epoch).toBe(from.epoch);
   expect(new Set(change.to.members).size).toBe(change.to.members.length);
@@ -70,7 +70,7 @@ function checkMembers(change: Change, from: World): void {
   }
 }
 
-function checkFigures(change: Change, from: World): void {
+function checkFigures(change: Change, from: NamespaceFixture): void {
   const before = placedRows(from);
   const after = placedRows({ ...from, layout: change.to });
   const fillAfter = new Map(change.to.members.map((member) => [member, 0]));

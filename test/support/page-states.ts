@@ -29,7 +29,7 @@ import {
   runningOperation,
   spec,
   world,
-  type World,
+  type NamespaceFixture,
 } from "./state.ts";
 
 const HOUR_MS = 3_600_000;
@@ -125,7 +125,7 @@ export function view(live: LiveNamespace, changes: Partial<NamespaceView> = {}):
 export const ORDERS = world("orders", { layout: hashOf("orders", 8), rows: rowsOf(12_000) });
 
 /** Half copied, in the second of nine waves. */
-export const SHIFTING: World = { ...ORDERS, operation: shift(ORDERS) };
+export const SHIFTING: NamespaceFixture = { ...ORDERS, operation: shift(ORDERS) };
 
 export const PAUSE = {
   reason: "its window has closed",
@@ -134,12 +134,15 @@ export const PAUSE = {
 } as const;
 
 /** Stands still between two waves. */
-export const HELD: World = {
+export const HELD: NamespaceFixture = {
   ...ORDERS,
   operation: shift(ORDERS, { paused: PAUSE, writePauseMs: { last: 18, max: 41 } }),
 };
 
-export function shift(from: World, changes: Partial<OperationStatus> = {}): OperationStatus {
+export function shift(
+  from: NamespaceFixture,
+  changes: Partial<OperationStatus> = {},
+): OperationStatus {
   return runningOperation(from, hashOf(from.name, 12), {
     kind: "rebalance",
     mode: "shift",

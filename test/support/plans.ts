@@ -8,7 +8,7 @@ import { decideNamespace } from "../../src/planning/decide-namespace.ts";
 import { planOf } from "./check-plan.ts";
 import {
   type Row,
-  type World,
+  type NamespaceFixture,
   applied,
   desired,
   hashOf,
@@ -75,7 +75,7 @@ export async function blockedPlan(): Promise<Plan> {
     world("frozen", { rows: rowsOf(5000) }),
     world("ranges"),
   ];
-  const busy = worlds[0] as World;
+  const busy = worlds[0] as NamespaceFixture;
   const state = desired(
     spec("busy"),
     spec("tenants", { shardKey: "tenant" }),

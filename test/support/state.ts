@@ -1,7 +1,7 @@
 /**
  * Desired and live states for tests, built from rows.
  *
- * A `World` is one namespace as a list of rows and a layout. Everything that the planner reads of
+ * A `NamespaceFixture` is one namespace as a list of rows and a layout. Everything that the planner reads of
  * it (members' counts, distributions) is counted here row by row with `createOwnerLookup`, so that
  * a projection can be checked against rows it has not seen.
  */
@@ -55,7 +55,7 @@ export interface Row {
   readonly bytes?: number;
 }
 
-export interface World {
+export interface NamespaceFixture {
   readonly name: string;
   readonly object: string;
   readonly layout: Layout;
@@ -66,7 +66,7 @@ export interface World {
   readonly operation: OperationStatus | null;
 }
 
-export function world(name: string, changes: Partial<World> = {}): World {
+export function world(name: string, changes: Partial<NamespaceFixture> = {}): NamespaceFixture {
   return {
     name,
     object: "ORDERS",
@@ -148,7 +148,7 @@ export function integerRows(count: number, from = 0): Row[] {
   return Array.from({ length: count }, (_, index) => ({ key: from + index, bytes: 100 }));
 }
 
-export function liveNamespace(from: World): LiveNamespace {
+export function liveNamespace(from: NamespaceFixture): LiveNamespace {
   const counts = countMembers(from);
   return {
     name: from.name,
@@ -172,7 +172,7 @@ export function liveNamespace(from: World): LiveNamespace {
 
 /** The entry that a gatherer makes: the registry, and the counts that the planner asks for. */
 export function liveEntry(
-  from: World,
+  from: NamespaceFixture,
   wanted: NamespaceSpec | undefined,
   basis: Plan | null = null,
 ): LiveEntry {
@@ -198,7 +198,7 @@ export function withLive(
 
 export function liveState(
   wanted: DesiredState,
-  worlds: readonly World[],
+  worlds: readonly NamespaceFixture[],
   basis: Plan | null = null,
 ): LiveState {
   return {
@@ -220,7 +220,7 @@ export function placedRows({
   layout,
   rows,
   partitioners,
-}: World): { readonly row: Row; readonly member: string }[] {
+}: NamespaceFixture): { readonly row: Row; readonly member: string }[] {
   if (layout.kind === "roundRobin") {
     return rows.map((row, index) => ({
       row,
@@ -232,7 +232,7 @@ export function placedRows({
   return rows.map((row) => ({ row, member: ownerOf(keyBy(row, shardKey)) }));
 }
 
-export function countMembers(from: World): Map<string, Count> {
+export function countMembers(from: NamespaceFixture): Map<string, Count> {
   const counts = new Map<string, Count>();
   for (const { row, member } of placedRows(from)) {
     const sofar = counts.get(member) ?? { rows: 0, bytes: 0 };
@@ -249,7 +249,7 @@ export function keyBy(row: Row, shardKey: string): Key {
 /** Rows of one bucket of keys. Small, so that a quantile needs many; never across a boundary. */
 const BUCKET_ROWS_MAX = 5;
 
-export function distribution(from: World, request: DistributionRequest): Distribution {
+export function distribution(from: NamespaceFixture, request: DistributionRequest): Distribution {
   const placed = placedRows(from);
   const keyOf = (row: Row): Key => keyBy(row, request.shardKey);
   return {
@@ -314,7 +314,7 @@ function keyBuckets(rows: readonly Row[], keyOf: (row: Row) => Key, boundaries: 
 
 /** A running operation on its way from a world's layout. */
 export function runningOperation(
-  from: World,
+  from: NamespaceFixture,
   to: Layout,
   changes: Partial<OperationStatus> = {},
 ): OperationStatus {

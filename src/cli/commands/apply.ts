@@ -12,7 +12,7 @@ import { standingBlocks } from "../../planning/check-safety.ts";
 import type { DesiredState } from "../../model/spec.ts";
 import type { ApiClient } from "../api-client.ts";
 import {
-  explainStale,
+  refuseStale,
   failBlocked,
   failStale,
   planAgain,
@@ -162,7 +162,7 @@ async function applyPlan(
     options.requestedBy ?? userName(session),
     session.host.now(),
   );
-  if (!run.ok) return explainStale(api, run.failure, plan, desired);
+  if (!run.ok) return refuseStale(api, run.failure, plan, desired);
   session.say(`\nRun ${run.value.id} started.`);
   const ended = await followRun(session, api, run.value);
   return ended.ok ? conclude(session, plan, ended.value) : ended;

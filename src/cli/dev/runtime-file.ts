@@ -5,7 +5,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { isLoopback } from "../loopback.ts";
+import { isLoopbackUrl } from "../loopback.ts";
 
 export interface DevRuntime {
   readonly endpoint: string;
@@ -44,7 +44,7 @@ export async function readRuntime(projectFolder: string): Promise<DevRuntime | n
     ) as Partial<DevRuntime>;
     const { endpoint, pid } = note;
     if (typeof endpoint !== "string" || typeof pid !== "number") return null;
-    return isLoopback(endpoint) ? { endpoint, pid } : null;
+    return isLoopbackUrl(endpoint) ? { endpoint, pid } : null;
   } catch (error) {
     // No note, or one that was half written when its process was killed: nothing is known to run.
     if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError)

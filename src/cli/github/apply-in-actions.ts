@@ -33,7 +33,7 @@ import { planText, runText } from "../views.ts";
 import { type Actions, openActions } from "./actions.ts";
 import {
   type EndingFlow,
-  end,
+  endApply,
   endHeld,
   endIgnored,
   endRun,
@@ -304,5 +304,5 @@ async function endUnchanged(flow: EndingFlow, plan: Plan): Promise<CliResult<Out
   if (own !== undefined) return follow(flow, plan, own);
   session.say("Nothing to do: live matches the manifests.");
   const posted = await writeComment(flow, { kind: "planned", plan }, false);
-  return posted.ok ? end(flow, "no_changes", plan, EXIT.done) : posted;
+  return posted.ok ? endApply(flow, "no_changes", plan, EXIT.done) : posted;
 }

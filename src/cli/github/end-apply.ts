@@ -14,7 +14,7 @@ import type { Outcome, Session } from "../session.ts";
 import { planJson } from "../views.ts";
 import type { Actions, ActionsOutcome } from "./actions.ts";
 import type { ApplyFlow } from "./prepare-apply.ts";
-import { postComment } from "./pull-post.ts";
+import { postRunnerComment } from "./pull-post.ts";
 
 /** A flow that knows what the pull request was shown last. */
 export interface EndingFlow extends ApplyFlow {
@@ -35,7 +35,7 @@ export async function endRun(flow: EndingFlow, plan: Plan, run: Run): Promise<Cl
   const posted = await writeComment(flow, state);
   if (!posted.ok) return posted;
   const isDone = run.state === "succeeded";
-  return end(flow, OUTCOMES[run.state], plan, isDone ? EXIT.done : EXIT.error, {
+  return endApply(flow, OUTCOMES[run.state], plan, isDone ? EXIT.done : EXIT.error, {
     plan: planJson(plan),
     run,
   });
@@ -67,7 +67,7 @@ export async function endStale(
   // A release agrees to the counts that stand in the pull request. Another plan was told before.
   const isAgain = reviewed?.fingerprint === plan.fingerprint && !flow.isWorkerPosting;
   const noted = pull !== null && isAgain ? await noteShown(flow, pull, plan) : null;
-  return noted?.ok === false ? noted : end(flow, "stale", plan, EXIT.stalePlan);
+  return noted?.ok === false ? noted : endApply(flow, "stale", plan, EXIT.stalePlan);
 }
 
 async function noteShown(
@@ -90,7 +90,7 @@ export async function endHeld(
   flow.session.warn(`Nothing was applied: ${message}`);
   await flow.actions.summarize(renderComment(state, contextOf(flow)));
   const posted = await writeComment(flow, state);
-  return posted.ok ? end(flow, outcome, plan, exitCode) : posted;
+  return posted.ok ? endApply(flow, outcome, plan, exitCode) : posted;
 }
 
 export async function endIgnored(
@@ -103,7 +103,7 @@ export async function endIgnored(
   return { ok: true, value: { exitCode: EXIT.done, json: { ignored: why } } };
 }
 
-export async function end(
+export async function endApply(
   { actions }: EndingFlow,
   outcome: ActionsOutcome,
   plan: Plan,
@@ -129,7 +129,7 @@ export async function writeComment(
     headSha: flow.pull.headSha,
     environment: flow.project.environment,
   };
-  const posted = await postComment(flow.session, flow.actions, place, state, {
+  const posted = await postRunnerComment(flow.session, flow.actions, place, state, {
     createIfAbsent,
     onlyWhileOpen: false,
   });

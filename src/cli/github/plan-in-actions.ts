@@ -27,7 +27,13 @@ import type { Project } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { planJson, planText } from "../views.ts";
 import { type Actions, type ActionsOutcome, failGithub, openActions } from "./actions.ts";
-import { type Posted, type PullPlace, findStanding, postCheck, postComment } from "./pull-post.ts";
+import {
+  type Posted,
+  type PullPlace,
+  findStanding,
+  postRunnerCheck,
+  postRunnerComment,
+} from "./pull-post.ts";
 import { atRepositoryRoot, findPrefix } from "./repository-paths.ts";
 
 const WORKER_POSTS = "The Worker keeps the comment and the check of this pull request.";
@@ -145,9 +151,19 @@ async function showPlan(
   if (known.value.postedBy === "caller") {
     const isNews = !isEmptyPlan(plan) || plan.blocks.length > 0;
     const rules = { createIfAbsent: isTouched && isNews, onlyWhileOpen: true };
-    const comment = await postComment(session, actions, place, { kind: "planned", plan }, rules);
+    const comment = await postRunnerComment(
+      session,
+      actions,
+      place,
+      { kind: "planned", plan },
+      rules,
+    );
     if (!comment.ok || comment.value !== "posted") return comment;
-    const check = await postCheck(session, actions, place, { kind: "planned", plan, desired });
+    const check = await postRunnerCheck(session, actions, place, {
+      kind: "planned",
+      plan,
+      desired,
+    });
     if (!check.ok) return check;
   } else {
     session.say(WORKER_POSTS);
@@ -174,7 +190,7 @@ async function showInvalid(
     return failInvalid(flow, errors);
   }
   const rules = { createIfAbsent: poster === "caller", onlyWhileOpen: true };
-  const comment = await postComment(
+  const comment = await postRunnerComment(
     flow.session,
     flow.actions,
     place,
@@ -183,7 +199,10 @@ async function showInvalid(
   );
   if (!comment.ok) return comment;
   if (comment.value !== "posted") return endUnposted(flow, comment.value, null);
-  const check = await postCheck(flow.session, flow.actions, place, { kind: "invalid", errors });
+  const check = await postRunnerCheck(flow.session, flow.actions, place, {
+    kind: "invalid",
+    errors,
+  });
   return check.ok ? failInvalid(flow, errors) : check;
 }
 
@@ -213,7 +232,7 @@ async function showUnplanned(
   const { message } = failed.failure;
   // An old plan must not look like the plan of this commit.
   const rules = { createIfAbsent: false, onlyWhileOpen: true };
-  const comment = await postComment(
+  const comment = await postRunnerComment(
     flow.session,
     flow.actions,
     place,
@@ -222,7 +241,10 @@ async function showUnplanned(
   );
   if (!comment.ok) return comment;
   if (comment.value !== "posted") return failed;
-  const check = await postCheck(flow.session, flow.actions, place, { kind: "unplanned", message });
+  const check = await postRunnerCheck(flow.session, flow.actions, place, {
+    kind: "unplanned",
+    message,
+  });
   return check.ok ? failed : check;
 }
 
@@ -256,7 +278,7 @@ async function checkQueue(
 ): Promise<CliResult<null>> {
   const { event } = actions;
   if (event.kind !== "mergeGroup") return { ok: true, value: null };
-  return postCheck(
+  return postRunnerCheck(
     session,
     actions,
     { headSha: event.sha, environment: project.environment },
@@ -295,7 +317,7 @@ async function endValidated(
 
 async function endUntouched(flow: Flow, place: PullPlace): Promise<CliResult<Outcome>> {
   flow.session.show("This pull request touches no manifest: nothing was planned.");
-  const check = await postCheck(flow.session, flow.actions, place, { kind: "untouched" });
+  const check = await postRunnerCheck(flow.session, flow.actions, place, { kind: "untouched" });
   return check.ok ? end(flow, "untouched", null) : check;
 }
 

@@ -31,7 +31,7 @@ export interface CommentRules {
   readonly onlyWhileOpen: boolean;
 }
 
-export async function postComment(
+export async function postRunnerComment(
   session: Session,
   actions: Actions,
   { pull, headSha, environment }: PullPlace,
@@ -65,7 +65,7 @@ export async function findStanding(
   return { ok: true, value: read.value.state === "open" ? "posted" : "closed" };
 }
 
-export async function postCheck(
+export async function postRunnerCheck(
   session: Session,
   actions: Actions,
   { headSha, environment }: Pick<PullPlace, "headSha" | "environment">,

@@ -12,7 +12,7 @@ import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody } from "../read-request.ts";
-import { applyRepair, planRepair } from "../../repair/repair-namespace.ts";
+import { applyRepair, showRepair } from "../../repair/repair-namespace.ts";
 import { resolveRef } from "../resolve-ref.ts";
 
 /** Durable Object names are longer only where nobody shards. */
@@ -40,7 +40,7 @@ export function addRepairRoutes(api: Api, requireRole: RequireRole): void {
     const request = readRequest(context);
     const ref = await resolveRef(context, context.req.param("name"));
     refuseOthersMembers(context, ref, request);
-    return context.json<RepairPlan>(await planRepair(context.var, ref, request));
+    return context.json<RepairPlan>(await showRepair(context.var, ref, request));
   });
 
   api.post(

@@ -44,7 +44,7 @@ export function putDirectoryCheck(
  * on, and those that an operation is making members; those that the repair changes are told by
  * that. Gives the time that the check is known by: later than any that a member knows.
  */
-export async function suspectDirectory(
+export async function suspectDirectories(
   { sql, journal, runtime, ask }: DriverContext,
   { layout: { members }, mends }: RepairDecision,
   answers: ReadonlyMap<string, Answer>,

@@ -23,7 +23,7 @@ import {
   lostSources,
   nextShard,
 } from "./repair-plan.ts";
-import { isDirectoryChecked, suspectDirectory } from "./directory-check.ts";
+import { isDirectoryChecked, suspectDirectories } from "./directory-check.ts";
 import { describeSteps, disorderOf } from "./repair-words.ts";
 
 /** The context of a repair: that of a step, and the root. */
@@ -71,7 +71,7 @@ export async function repair(
   const setAside: StrayRows[] = [];
   // Before anything serves again: a repair that was killed would find nothing to suspect.
   const suspicion = decision.suspectsDirectory
-    ? { suspectSince: await suspectDirectory(context, decision, answers) }
+    ? { suspectSince: await suspectDirectories(context, decision, answers) }
     : {};
   const mend = async ({ member, layout, lost }: MemberMend): Promise<void> => {
     const known = member === root ? null : knownState(answers.get(member));

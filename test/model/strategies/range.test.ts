@@ -14,7 +14,7 @@ import {
   splitPointsOf,
 } from "../../../src/model/strategies/range.ts";
 import {
-  type World,
+  type NamespaceFixture,
   countMembers,
   distribution,
   integerRows,
@@ -24,11 +24,11 @@ import {
 
 const request = { by: "keys", shardKey: "id", boundaries: [] } as const;
 
-function quantiles(from: World, count: number): Key[] | null {
+function quantiles(from: NamespaceFixture, count: number): Key[] | null {
   return chooseSplitPoints(distribution(from, request), count);
 }
 
-function rowsUnder(from: World, layout: RangeLayout): number[] {
+function rowsUnder(from: NamespaceFixture, layout: RangeLayout): number[] {
   const counts = countMembers({ ...from, layout });
   return layout.members.map((member) => counts.get(member)?.rows ?? 0);
 }
@@ -111,7 +111,7 @@ describe("chooseSplitPoints", () => {
 });
 
 describe("resizeRangeLayout", () => {
-  function resize(from: World, count: number): RangeLayout {
+  function resize(from: NamespaceFixture, count: number): RangeLayout {
     const layout = from.layout as RangeLayout;
     return resizeRangeLayout(
       layout,
@@ -121,7 +121,7 @@ describe("resizeRangeLayout", () => {
     );
   }
 
-  function movedRows(from: World, to: RangeLayout): number {
+  function movedRows(from: NamespaceFixture, to: RangeLayout): number {
     const [before, after] = [createOwnerLookup(from.layout), createOwnerLookup(to)];
     return from.rows.filter(({ key }) => before(toKey(key)) !== after(toKey(key))).length;
   }

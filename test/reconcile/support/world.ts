@@ -18,7 +18,7 @@ import {
   createRun,
   detachAction,
   RECONCILER,
-  requestCancel,
+  requestRunCancel,
   type RunRecord,
 } from "../../../src/runs/run-record.ts";
 import type { Run } from "../../../src/model/api.ts";
@@ -60,7 +60,7 @@ interface Head {
   readonly specs: readonly NamespaceSpec[];
 }
 
-export class World {
+export class ReconcilerFixture {
   now: number;
   environment: string;
   store = new MemoryStore();
@@ -176,7 +176,7 @@ export class World {
 
   cancelRun(id: string): void {
     const found = this.runs.get(id);
-    if (found) this.runs.set(id, { ...found, record: requestCancel(found.record) });
+    if (found) this.runs.set(id, { ...found, record: requestRunCancel(found.record) });
   }
 
   /** Only the pass, without any step of a run. */

@@ -27,7 +27,7 @@ const BEFORE = hash("a", "b", "c");
 
 type Answer = (request: RouterRequest, times: number) => unknown;
 
-interface World {
+interface ShardsFixture {
   layout: HashLayout;
   epoch: number;
   /** Requests to members: `kind member`, with a ticket marked. */
@@ -42,8 +42,8 @@ const RAN = Symbol("ran");
 function connect(
   answers: Readonly<Record<string, Answer>>,
   retryUnanswered = false,
-): { readonly world: World; readonly router: Router } {
-  const world: World = { layout: BEFORE, epoch: 1, asked: [], ran: [] };
+): { readonly world: ShardsFixture; readonly router: Router } {
+  const world: ShardsFixture = { layout: BEFORE, epoch: 1, asked: [], ran: [] };
   const times = new Map<string, number>();
   const send = (member: string, envelope: Envelope): ProtocolReply<unknown> => {
     const request = envelope.request as RouterRequest;

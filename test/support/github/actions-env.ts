@@ -20,7 +20,7 @@ import {
   type Token,
 } from "./state.ts";
 import { createActionsToken } from "./tokens.ts";
-import type { World } from "./world.ts";
+import type { FakeParts } from "./world.ts";
 
 export type ActionsEvent =
   | {
@@ -88,7 +88,7 @@ const DEFAULT_PERMISSIONS: Permissions = {
 };
 
 export async function actionsEnv(
-  world: World,
+  world: FakeParts,
   oidc: Oidc,
   event: ActionsEvent,
   options: ActionsOptions,
@@ -182,7 +182,7 @@ function variables(facts: EventFacts, eventName: string): Record<string, string>
   };
 }
 
-function eventFacts(world: World, event: ActionsEvent): EventFacts {
+function eventFacts(world: FakeParts, event: ActionsEvent): EventFacts {
   switch (event.kind) {
     case "pull_request":
       return pullFacts(world, event.pull, event.action ?? "synchronize");
@@ -199,7 +199,7 @@ function eventFacts(world: World, event: ActionsEvent): EventFacts {
  * A closed pull request runs on the merge commit when it was merged. @throws Error for a pull
  * request that conflicts: GitHub starts no run for it.
  */
-function pullFacts(world: World, pull: Pull, action: string): EventFacts {
+function pullFacts(world: FakeParts, pull: Pull, action: string): EventFacts {
   const { repo, head, base } = pull;
   const sha = pull.mergeCommitSha;
   if (sha === null)
@@ -218,7 +218,12 @@ function pullFacts(world: World, pull: Pull, action: string): EventFacts {
   };
 }
 
-function pushFacts(world: World, repo: Repository, branch: string, before?: string): EventFacts {
+function pushFacts(
+  world: FakeParts,
+  repo: Repository,
+  branch: string,
+  before?: string,
+): EventFacts {
   const ref = `refs/heads/${branch}`;
   const sha = repo.refs.get(ref);
   if (sha === undefined) throw new Error(`No branch ${branch}`);
@@ -231,7 +236,7 @@ function pushFacts(world: World, repo: Repository, branch: string, before?: stri
   return { repo, ref, sha, headRef: "", baseRef: "", isFromFork: false, actor, payload };
 }
 
-function mergeGroupFacts(world: World, pull: Pull): EventFacts {
+function mergeGroupFacts(world: FakeParts, pull: Pull): EventFacts {
   const { repo } = pull;
   const entry = repo.mergeQueue.find((one) => one.pull === pull);
   if (!entry) throw new Error(`Pull request ${pull.number} is not in the merge queue`);
@@ -250,7 +255,7 @@ function mergeGroupFacts(world: World, pull: Pull): EventFacts {
 }
 
 /** Runs on the default branch, whatever the comment is about. */
-function commentFacts(world: World, repo: Repository, comment: Comment): EventFacts {
+function commentFacts(world: FakeParts, repo: Repository, comment: Comment): EventFacts {
   const ref = `refs/heads/${repo.defaultBranch}`;
   const payload = {
     action: "created",

@@ -79,7 +79,7 @@ import {
 } from "./state.ts";
 import { createActionsToken, createToken, generateAppKeys } from "./tokens.ts";
 import { Webhooks } from "./webhooks.ts";
-import type { World } from "./world.ts";
+import type { FakeParts } from "./world.ts";
 import { GitObjects } from "./git-objects.ts";
 
 export type { ActionsEvent, ActionsOptions, ActionsRun } from "./actions-env.ts";
@@ -145,7 +145,7 @@ export class FakeGitHub implements AsyncDisposable {
   readonly journal = new Journal();
   readonly webhooks: Webhooks;
   readonly oidc: Oidc;
-  readonly world: World;
+  readonly world: FakeParts;
   readonly #options: FakeGitHubOptions;
   readonly #server: ReturnType<typeof buildServer>;
   #url = "";

@@ -4,7 +4,7 @@
  */
 import { showComment, showIssue } from "./shapes/issue.ts";
 import type { Account, App, Comment, Issue, Label, Repository } from "./state.ts";
-import type { World } from "./world.ts";
+import type { FakeParts } from "./world.ts";
 
 const LABEL_COLOR = "ededed";
 
@@ -16,7 +16,7 @@ export interface IssueFields {
   readonly labels?: readonly string[];
 }
 
-export function createIssue(world: World, repo: Repository, fields: IssueFields): Issue {
+export function createIssue(world: FakeParts, repo: Repository, fields: IssueFields): Issue {
   const issue: Issue = { ...newIssueFields(world, repo, fields), pull: null };
   repo.issues.set(issue.number, issue);
   return issue;
@@ -26,7 +26,7 @@ export function createIssue(world: World, repo: Repository, fields: IssueFields)
  * The fields that issues and pull requests have in common, with the next number of the repository.
  */
 export function newIssueFields(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   fields: IssueFields,
 ): Omit<Issue, "pull"> {
@@ -51,7 +51,7 @@ export function newIssueFields(
 
 /** Closes or opens again; a call that changes nothing leaves the times alone. */
 export function setIssueState(
-  world: World,
+  world: FakeParts,
   issue: Issue,
   state: "open" | "closed",
   by: Account,
@@ -70,7 +70,7 @@ export function setIssueState(
 
 /** Labels that do not exist are made, as GitHub does for callers with push access. */
 export function createLabel(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   name: string,
   color = LABEL_COLOR,
@@ -90,7 +90,7 @@ export interface CommentFields {
 }
 
 export function createComment(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   issue: Issue,
   fields: CommentFields,
@@ -114,7 +114,7 @@ export function createComment(
 }
 
 export function updateComment(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   comment: Comment,
   body: string,
@@ -127,13 +127,18 @@ export function updateComment(
   emitComment(world, repo, comment, "edited", by, { changes: { body: { from: before } } });
 }
 
-export function deleteComment(world: World, repo: Repository, comment: Comment, by: Account): void {
+export function deleteComment(
+  world: FakeParts,
+  repo: Repository,
+  comment: Comment,
+  by: Account,
+): void {
   repo.comments.delete(comment.id);
   emitComment(world, repo, comment, "deleted", by, {});
 }
 
 /** One reaction of a kind for each account: a second one gives back the first. */
-export function addReaction(world: World, comment: Comment, account: Account, content: string) {
+export function addReaction(world: FakeParts, comment: Comment, account: Account, content: string) {
   const known = comment.reactions.find((one) => one.account === account && one.content === content);
   if (known) return { reaction: known, isNew: false };
   const reaction = { id: world.state.newId(), account, content, createdAtMs: world.state.now() };
@@ -142,7 +147,7 @@ export function addReaction(world: World, comment: Comment, account: Account, co
 }
 
 function emitComment(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   comment: Comment,
   action: "created" | "edited" | "deleted",

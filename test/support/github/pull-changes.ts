@@ -9,7 +9,7 @@ import { showCommit } from "./shapes/git.ts";
 import { showPull } from "./shapes/issue.ts";
 import { repositoryPage } from "./shapes/repository.ts";
 import { commitsOf, pullsOf, type Account, type App, type Pull, type Repository } from "./state.ts";
-import type { World } from "./world.ts";
+import type { FakeParts } from "./world.ts";
 
 export const NO_SHA = "0".repeat(40);
 const PUSH_COMMITS_MAX = 20;
@@ -24,7 +24,7 @@ export interface CommitFields {
 
 /** Writes a commit on top of the parent (or the first one, for `null`) and moves no branch. */
 export function writeCommit(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   parent: string | null,
   fields: CommitFields,
@@ -41,7 +41,7 @@ export function writeCommit(
 }
 
 function writeTreeCommit(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   fields: {
     readonly tree: string;
@@ -60,7 +60,7 @@ export function personOf(account: Account): { readonly name: string; readonly em
 }
 
 /** The account whose address a commit carries. */
-export function authorOf(world: World, commit: Commit): Account | null {
+export function authorOf(world: FakeParts, commit: Commit): Account | null {
   const id = Number(/^(\d+)\+.*@users\.noreply\.github\.com$/.exec(commit.author.email)?.[1]);
   return [...world.state.accounts.values()].find((account) => account.id === id) ?? null;
 }
@@ -70,7 +70,7 @@ export function authorOf(world: World, commit: Commit): Account | null {
  * to it. Sends `push`, then `synchronize`.
  */
 export function moveRef(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   ref: string,
   sha: string | null,
@@ -95,7 +95,7 @@ export function moveRef(
   }
 }
 
-function pullsFrom(world: World, repo: Repository, ref: string): Pull[] {
+function pullsFrom(world: FakeParts, repo: Repository, ref: string): Pull[] {
   return [...world.state.repositories.values()]
     .flatMap(pullsOf)
     .filter(
@@ -106,7 +106,7 @@ function pullsFrom(world: World, repo: Repository, ref: string): Pull[] {
     );
 }
 
-function synchronize(world: World, pull: Pull, sha: string, by: Account): void {
+function synchronize(world: FakeParts, pull: Pull, sha: string, by: Account): void {
   const before = pull.head.sha;
   pull.head.sha = sha;
   pull.base.sha = pull.repo.refs.get(`refs/heads/${pull.base.ref}`) ?? pull.base.sha;
@@ -120,7 +120,7 @@ function synchronize(world: World, pull: Pull, sha: string, by: Account): void {
  * `refs/pull/N/merge`: what the base would be with the pull request in it. Without one on a
  * conflict.
  */
-function writeTestMerge(world: World, pull: Pull): void {
+function writeTestMerge(world: FakeParts, pull: Pull): void {
   const { repo } = pull;
   const base = repo.refs.get(`refs/heads/${pull.base.ref}`) ?? pull.base.sha;
   const tree = repo.objects.mergeTrees(base, pull.head.sha);
@@ -153,7 +153,7 @@ export interface PullFields {
 }
 
 /** @throws Error when a branch is missing: routes look before they call. */
-export function openPull(world: World, repo: Repository, fields: PullFields): Pull {
+export function openPull(world: FakeParts, repo: Repository, fields: PullFields): Pull {
   const headSha = fields.headRepo.refs.get(`refs/heads/${fields.head}`);
   const baseSha = repo.refs.get(`refs/heads/${fields.base}`);
   if (headSha === undefined || baseSha === undefined)
@@ -183,7 +183,7 @@ export function openPull(world: World, repo: Repository, fields: PullFields): Pu
 }
 
 export function setPullState(
-  world: World,
+  world: FakeParts,
   pull: Pull,
   state: "open" | "closed",
   by: Account,
@@ -198,7 +198,7 @@ export function setPullState(
  * is the new head of the base, or `null` on a conflict.
  */
 export function mergePull(
-  world: World,
+  world: FakeParts,
   pull: Pull,
   method: MergeMethod,
   by: Account,
@@ -212,7 +212,7 @@ export function mergePull(
 }
 
 function writeMerge(
-  world: World,
+  world: FakeParts,
   pull: Pull,
   method: MergeMethod,
   by: Account,
@@ -242,7 +242,7 @@ function writeMerge(
  * Each commit of the pull request again, on top of the base; what it did to the tree is done to the
  * base's tree.
  */
-function rebase(world: World, pull: Pull, base: string): string | null {
+function rebase(world: FakeParts, pull: Pull, base: string): string | null {
   const { objects } = pull.repo;
   let at = base;
   for (const sha of commitsOf(pull)) {
@@ -270,7 +270,13 @@ function rebase(world: World, pull: Pull, base: string): string | null {
   return at;
 }
 
-function landPull(world: World, pull: Pull, sha: string, by: Account, moveBase: () => void): void {
+function landPull(
+  world: FakeParts,
+  pull: Pull,
+  sha: string,
+  by: Account,
+  moveBase: () => void,
+): void {
   pull.mergedAtMs = world.state.now();
   pull.mergedBy = by;
   pull.mergeCommitSha = sha;
@@ -285,7 +291,7 @@ function landPull(world: World, pull: Pull, sha: string, by: Account, moveBase: 
  * sha>` with its squash on top of those before it.
  */
 export function enqueuePull(
-  world: World,
+  world: FakeParts,
   pull: Pull,
   by: Account,
 ): { readonly ref: string; readonly sha: string; readonly baseSha: string } {
@@ -308,7 +314,7 @@ export function enqueuePull(
  * Lands everything in the queue up to the pull request with one push of the base branch. Gives its
  * new head.
  */
-export function landQueue(world: World, pull: Pull, by: Account): string {
+export function landQueue(world: FakeParts, pull: Pull, by: Account): string {
   const { repo } = pull;
   const at = repo.mergeQueue.findIndex((entry) => entry.pull === pull);
   if (at < 0) throw new Error(`Pull request ${pull.number} is not in the merge queue`);
@@ -325,7 +331,7 @@ export function landQueue(world: World, pull: Pull, by: Account): string {
 }
 
 export function mergeGroup(
-  world: World,
+  world: FakeParts,
   entry: {
     readonly pull: Pull;
     readonly ref: string;
@@ -358,7 +364,7 @@ export function pullsForCommit(repo: Repository, sha: string): Pull[] {
 }
 
 function emitPull(
-  world: World,
+  world: FakeParts,
   pull: Pull,
   action: "opened" | "synchronize" | "closed" | "reopened",
   sender: Account,
@@ -369,7 +375,7 @@ function emitPull(
 }
 
 export function pushPayload(
-  world: World,
+  world: FakeParts,
   repo: Repository,
   ref: string,
   before: string | null,
@@ -403,7 +409,7 @@ function newCommits(repo: Repository, ref: string, before: string | null, after:
   return [...repo.objects.ancestors(after)].map((sha) => repo.objects.commit(sha)).toReversed();
 }
 
-function pushCommit(world: World, repo: Repository, commit: Commit) {
+function pushCommit(world: FakeParts, repo: Repository, commit: Commit) {
   const { objects } = repo;
   const parent = commit.parents[0];
   const changes = objects.diffTrees(

@@ -17,12 +17,12 @@ import {
   type Scope,
   type Token,
 } from "./state.ts";
-import type { World } from "./world.ts";
+import type { FakeParts } from "./world.ts";
 
 export type Need = `${Scope}=${Access}`;
 
 export interface Call {
-  readonly world: World;
+  readonly world: FakeParts;
   readonly limits: Limits;
   readonly method: string;
   readonly url: URL;
@@ -142,7 +142,7 @@ export function appOf(call: Call): Token["app"] {
 
 /** The token of a request: `null` without one, an answer for one that is unknown or has expired. */
 export function readToken(
-  world: World,
+  world: FakeParts,
   headers: Headers,
 ): { readonly token: Token | null } | { readonly refused: Answer } {
   const value = /^(?:bearer|token) +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];

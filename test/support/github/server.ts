@@ -14,12 +14,12 @@ import type { Journal } from "./journal.ts";
 import type { Limits } from "./limits.ts";
 import { readToken, type Call, type Route } from "./route.ts";
 import type { Token } from "./state.ts";
-import type { World } from "./world.ts";
+import type { FakeParts } from "./world.ts";
 
 const BODY_BYTES_MAX = 30_000_000;
 
 export interface ServerParts {
-  readonly world: World;
+  readonly world: FakeParts;
   readonly faults: Faults;
   readonly limits: Limits;
   readonly journal: Journal;
@@ -290,7 +290,7 @@ function withETag(answered: Answer, headers: Headers): Answer {
   };
 }
 
-function describeCaller(world: World, received: Received): string {
+function describeCaller(world: FakeParts, received: Received): string {
   const value = /^(?:bearer|token) +(\S+)$/i.exec(received.headers.get("authorization") ?? "")?.[1];
   if (value === undefined) return "anonymous";
   const token = world.state.tokens.get(value);

@@ -11,7 +11,7 @@ import { personOf } from "./pull-changes.ts";
 import { showAccount, nodeId } from "./shapes/account.ts";
 import { showRepository } from "./shapes/repository.ts";
 import type { Account, Installation } from "./state.ts";
-import type { EventName, WebhookEvent, World } from "./world.ts";
+import type { EventName, WebhookEvent, FakeParts } from "./world.ts";
 
 export interface WebhookTarget {
   readonly url: string;
@@ -39,11 +39,11 @@ export class Webhooks {
   /** Set, every payload names this installation, as those of an app's webhook do. */
   installation: Installation | null = null;
   target: WebhookTarget | null = null;
-  readonly #world: () => World;
+  readonly #world: () => FakeParts;
   readonly #stopped = new AbortController();
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(world: () => World) {
+  constructor(world: () => FakeParts) {
     this.#world = world;
   }
 

@@ -14,7 +14,7 @@ export interface WebhookEvent {
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
-export interface World {
+export interface FakeParts {
   readonly state: State;
   /** Address of the REST API, without a slash at its end. Known only once the server listens. */
   readonly api: string;
