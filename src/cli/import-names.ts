@@ -1,6 +1,6 @@
 /**
  * Chooses file names for imported manifests: names that every system can check out, in the folder
- * that was asked for and nowhere else, and no two that a system without case would take for one.
+ * that was asked for and nowhere else, and no two that a system without case would confuse.
  */
 import { createHash } from "node:crypto";
 

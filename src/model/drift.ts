@@ -15,7 +15,7 @@ export const DRIFT_KINDS = [
   "unhealthy", // a member fails its health call again and again
   "storageFull", // a member is nearly full, or ended an operation by being so
   "unreadable", // the namespace itself does not answer
-  "stalled", // an operation without progress, or a change that is made again and again in vain
+  "stalled", // an operation without progress, or a change that is made again and again without effect
   "mixedVersions", // members run different libraries, or have different tables
   "unmanaged", // live, without a manifest
   "manifests", // the default branch's manifests do not parse, or are gone

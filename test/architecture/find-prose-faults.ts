@@ -27,7 +27,9 @@ const LAID_OUT = /^\s*(\/\/|\*)( *\|| {4,}\S)/;
 const RETIRED: readonly (readonly [phrase: RegExp, instead: string])[] = [
   [/\b(does|do|did) not get on\b/i, "has stalled"],
   [/\b(was|were|went) well\b/i, "succeeded"],
-  [/\btakes? (\w+ )?rows for one\b/i, "counts as the same row"],
+  [/\btakes? (\w+ ){1,2}for one\b/i, "counts as the same row"],
+  [/\b(operation|run|change|move)s? gets? on\b/i, "advances"],
+  [/\b(named|waited|made|\w+ again) in vain\b/i, "needlessly, or without effect"],
   [/\bgoes on in the namespace\b/i, "continues in the namespace"],
   [/\bsees? to it\b/i, "ensures"],
   [/\bpart(s|ed)? ways\b/i, "differs from"],

@@ -39,6 +39,12 @@ it("finds retired phrases, in texts too", () => {
   const [stalled, succeeded] = ["does not", "was"];
   const source = `const a = "The operation ${stalled} get on.";\n// The check ${succeeded} well.\n// As well as it can.\n`;
   expect(linesOf(source)).toEqual([1, 2]);
+  const [one, advances, needlessly] = ["for one", "gets on", "in vain"];
+  expect(
+    linesOf(
+      `// It takes both ${one}.\n// The run ${advances}.\n// Tried again ${needlessly}.\n// For one of us.\n`,
+    ),
+  ).toEqual([1, 2, 3]);
 });
 
 describe("what users read", () => {

@@ -44,11 +44,8 @@ const EXCUSED = {
 /** Words that the glossary has in another form. */
 const FORMS: Readonly<Record<string, string>> = {
   alerts: "alert",
-  history: "event",
-  live: "desired",
   pauses: "pause",
-  pulls: "review",
-  reconcile: "verdict",
+  pulls: "pull",
   reviews: "review",
   routed: "router",
   runs: "run",
@@ -56,7 +53,6 @@ const FORMS: Readonly<Record<string, string>> = {
   shards: "shard",
   strategies: "strategy",
   things: "thing",
-  wire: "protocol",
 };
 
 function excusedOf(reasons: Readonly<Record<string, string>>): string[] {

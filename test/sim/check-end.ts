@@ -242,7 +242,7 @@ function hasOtherTables(
   );
 }
 
-/** Phrases in the message of an operation that has waited in vain for tables to be the same. */
+/** Phrases in the message of an operation that waited for tables to be the same, and gave up. */
 const STAY_DIFFERENT = ["has other columns on", "have not run the same steps of their migrations"];
 
 function checkObject(

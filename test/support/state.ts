@@ -1,9 +1,9 @@
 /**
  * Desired and live states for tests, built from rows.
  *
- * A `NamespaceFixture` is one namespace as a list of rows and a layout. Everything that the planner reads of
- * it (members' counts, distributions) is counted here row by row with `createOwnerLookup`, so that
- * a projection can be checked against rows it has not seen.
+ * A `NamespaceFixture` is one namespace as a list of rows and a layout. Everything that the planner
+ * reads of it (members' counts, distributions) is counted here row by row with `createOwnerLookup`,
+ * so that a projection can be checked against rows it has not seen.
  */
 import {
   type Key,

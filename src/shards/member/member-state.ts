@@ -287,8 +287,8 @@ export class MemberState implements SourceContext {
 }
 
 /**
- * A plan stays good while only the fence of its move changes. Both are read from one document, whose
- * fields keep their order; in another order a plan would merely be made again.
+ * A plan stays good while only the fence of its move changes. Both are read from one document,
+ * whose fields keep their order; in another order a plan would merely be made again.
  */
 function sameMove(left: Moving, right: Moving): boolean {
   return left === right || JSON.stringify(left) === JSON.stringify(right);

@@ -55,7 +55,7 @@ export function keepUnique(sql: Sql, tables: readonly Table[], layout: Layout | 
   for (const statement of wanted.values()) sql.run(statement);
 }
 
-/** True when the layout takes both keys for one. */
+/** True when the layout counts both keys as one. */
 export function sameKey(layout: Layout, left: Key, right: Key): boolean {
   return layout.kind === "hash" ? keyText(left) === keyText(right) : compareKeys(left, right) === 0;
 }
@@ -98,7 +98,7 @@ function abort(message: string): string {
   return `SELECT RAISE(ABORT, ${quoteText(message)});`;
 }
 
-/** SQL that is 1 when the layout takes both values for one key. Never NULL. */
+/** SQL that is 1 when the layout counts both values as one key. Never NULL. */
 export function sameKeySql({ kind }: Pick<Layout, "kind">, left: string, right: string): string {
   const exact = `(${left}) COLLATE BINARY IS (${right})`;
   if (kind !== "hash") return `(${exact})`;

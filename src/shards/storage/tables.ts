@@ -323,8 +323,8 @@ function hasConstraints(sql: Sql, table: string): boolean {
 }
 
 /**
- * By the words of the definition: where one is named in vain, keys are compared by the collation that they have
- * in any case.
+ * By the words of the definition: where one is named needlessly, keys are compared by the
+ * collation that they have in any case.
  */
 function namesCollation(sql: Sql, table: string): boolean {
   return /\bcollate\b/i.test(definitionOf(sql, table));

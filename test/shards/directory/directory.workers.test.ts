@@ -309,7 +309,7 @@ describe("code of the class", () => {
     expect(await update("note = 'x'")).toBe("nothing was refused");
   });
 
-  it("claims an id that is another one in the directory, though the table takes both for one", async () => {
+  it("claims an id that is another one in the directory, though the table counts both as one", async () => {
     const namespace = new TestNamespace<Cases>(CASES, "folded~ids");
     await namespace.run("shard", layoutOf(namespace.name, "hash", 0, 3, true, "region"));
     const router = connect<Cases>(CASES, namespace.name);

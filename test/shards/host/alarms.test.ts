@@ -1,5 +1,5 @@
 /**
- * Line 4: an operation gets on whatever the class does with its storage's alarm, and the class has
+ * Line 4: an operation advances whatever the class does with its storage's alarm, and the class has
  * its own alarm all the same.
  */
 import { afterEach, describe, expect, it, vi } from "vitest";

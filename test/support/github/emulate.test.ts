@@ -128,7 +128,7 @@ function decode(content: string): string {
   return Buffer.from(content, "base64").toString();
 }
 
-/** What the steps read, written to emulate by its API. The fake is scripted to hold the same. */
+/** Writes to emulate by its API what the steps read. The fake is scripted to hold the same. */
 async function writeTo(octokit: Octokit): Promise<void> {
   const put = (path: string, branch: string) =>
     octokit.repos.createOrUpdateFileContents({
