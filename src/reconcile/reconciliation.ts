@@ -295,22 +295,24 @@ export class Reconciliation implements ReconcileCalls {
   followed(environment: string, namespace: string): Followed | null {
     if (!this.#hasRepository() || !this.environments().includes(environment)) return null;
     const store = this.#store(environment);
-    const followedAt = store.readEnvironment()?.followedAt ?? null;
     const state = store.readDeclared(namespace);
     if (state?.spec) {
       const { spec, held = null } = this.#followedNow(environment, state, state.spec);
       return {
         declared: declaredSpec(state, state.spec),
         guarding: spec && guardedSpec({ held }, spec).policy,
-        followedAt,
         declaredAt: state.declaredAt ?? null,
       };
     }
     const left = store.readNamed(namespace);
-    // Of a name that was dropped since, nothing is known but when anything was merged.
     const declaredAt =
-      left.length === 0 ? followedAt : Math.max(...left.map((one) => one.declaredAt ?? 0));
-    return { declared: null, guarding: null, followedAt, declaredAt };
+      left.length === 0 ? null : Math.max(...left.map((one) => one.declaredAt ?? 0));
+    return { declared: null, guarding: null, declaredAt };
+  }
+
+  /** When other manifests than before were last followed; null for never. */
+  followedAt(environment: string): number | null {
+    return this.state(environment)?.followedAt ?? null;
   }
 
   /** A pass follows what was applied since only when it begins. */

@@ -56,11 +56,9 @@ export interface Followed {
   /** The policy that guards judge by: declared or applied, the stricter value of each field. */
   readonly guarding: Policy | null;
   /**
-   * When other manifests than before were last followed, in milliseconds since the Unix epoch; null
-   * for never.
+   * When its own one was last another than before, or came or went, in milliseconds since the Unix
+   * epoch; null where nobody knows.
    */
-  readonly followedAt: number | null;
-  /** When its own one was last another than before, or came or went; null where nobody knows. */
   readonly declaredAt: number | null;
 }
 
@@ -132,6 +130,11 @@ export interface PlanBookParts {
   readonly declared: (environment: string | null) => readonly NamespaceRef[];
   /** Null for an environment that follows no repository. */
   readonly followed: (environment: string, namespace: string) => Followed | null;
+  /**
+   * When the environment last followed other manifests than before, in milliseconds since the Unix
+   * epoch; null for never.
+   */
+  readonly followedAt: (environment: string) => number | null;
   /** Told of each plan that is new. */
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
   /** Told of each plan that is stored where there was none, or another one, and of its basis. */
@@ -224,9 +227,10 @@ export class PlanBook implements PlanCalls {
    */
   applyPolicies(run: Run): RunPolicies {
     const { fingerprint, environment } = run;
-    const { policies } = this.#parts;
+    const { policies, followedAt } = this.#parts;
     const changes = this.read(fingerprint)?.policies ?? [];
-    const takenBack = changes.filter((change) => this.#isTakenBack(run, change));
+    const mergedAt = changes.length === 0 ? null : followedAt(environment);
+    const takenBack = changes.filter((change) => this.#isTakenBack(run, change, mergedAt));
     const standing = changes.filter((change) => !takenBack.includes(change));
     return { applied: policies.apply(environment, standing), takenBack };
   }
@@ -235,13 +239,21 @@ export class PlanBook implements PlanCalls {
    * True when manifests that were merged since say otherwise. Older ones may precede the plan. What
    * a pull request has shown was merged before its run; what somebody applies by hand, beside what
    * is merged, is taken back only by a merge that touches the namespace's manifest.
+   *
+   * @param mergedAt when the environment last followed other manifests; null for never.
    */
-  #isTakenBack({ environment, origin, startedAt }: Run, change: PolicyChange): boolean {
+  #isTakenBack(
+    { environment, origin, startedAt }: Run,
+    change: PolicyChange,
+    mergedAt: number | null,
+  ): boolean {
     const { policies, followed } = this.#parts;
     const merged = followed(environment, change.namespace);
     if (merged === null) return false;
     const isMerged = (origin?.pull ?? null) !== null;
-    if (((isMerged ? merged.followedAt : merged.declaredAt) ?? 0) <= startedAt) return false;
+    // Of a name that was dropped since, nothing is known but when anything was merged.
+    const ownAt = merged.declared === null ? (merged.declaredAt ?? mergedAt) : merged.declaredAt;
+    if (((isMerged ? mergedAt : ownAt) ?? 0) <= startedAt) return false;
     const before = policies.read(environment, change.namespace)?.policy ?? DEFAULT_POLICY;
     return (
       merged.declared === null || !samePolicy(merged.declared.policy, policyAfter(change, before))

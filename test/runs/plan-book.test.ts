@@ -16,9 +16,16 @@ import { desired, hashOf, liveState, rowsOf, spec, world } from "../support/stat
 const NOON = Date.UTC(2026, 2, 2, 12);
 const ENVIRONMENT = "production";
 
+/** A namespace as it is merged, and when anything was merged last. */
+interface Merged extends Followed {
+  readonly followedAt: number | null;
+}
+
 class Shelf {
   /** Every namespace as it is merged. */
-  followed: Followed | null = null;
+  followed: Merged | null = null;
+  /** Questions when anything was merged. */
+  asked = 0;
   readonly policies: PolicyStore;
   readonly book: PlanBook;
 
@@ -36,6 +43,10 @@ class Shelf {
       keptPlans: () => [],
       declared: () => [],
       followed: () => this.followed,
+      followedAt: () => {
+        this.asked++;
+        return this.followed?.followedAt ?? null;
+      },
       onPlan: () => undefined,
       onStored: () => undefined,
     });
@@ -76,12 +87,12 @@ describe("the policies of a run that has succeeded", () => {
     policy: Partial<Policy> | null,
     followedAt: number | null,
     declaredAt = followedAt,
-  ): Followed => {
+  ): Merged => {
     const declared = policy === null ? null : spec("orders", { count: 12, policy });
     return { declared, guarding: declared?.policy ?? null, followedAt, declaredAt };
   };
 
-  async function after(followed: Followed | null, pull: number | null = null): Promise<Policy> {
+  async function after(followed: Merged | null, pull: number | null = null): Promise<Policy> {
     const shelf = new Shelf();
     const plan = await shelf.plan(WIDE);
     shelf.followed = followed;
@@ -100,6 +111,11 @@ describe("the policies of a run that has succeeded", () => {
     ["taken away with the manifest", null],
   ])("are not applied once a later merge has %s", async (_, policy) => {
     expect(await after(merged(policy, NOON + 1))).toEqual(DEFAULT_POLICY);
+  });
+
+  it("are not applied once a later merge has dropped the name, of which no row is left", async () => {
+    expect(await after(merged(null, NOON + 1, null))).toEqual(DEFAULT_POLICY);
+    expect(await after(merged(null, NOON - 1, null))).toMatchObject(WIDE);
   });
 
   it("are named where they are not applied", async () => {
@@ -136,6 +152,7 @@ describe("the policies of a run that has succeeded", () => {
     shelf.book.applyPolicies(shelf.runOf(both));
     expect(shelf.applied()).toBeUndefined();
     expect(shelf.policies.read(ENVIRONMENT, "carts")?.policy).toMatchObject({ maxSkew: 3 });
+    expect(shelf.asked).toBe(1);
   });
 });
 

@@ -111,6 +111,7 @@ describe("the specs that guards judge a stored plan by", () => {
     } as unknown as DurableObjectStorage;
     const book = new PlanBook({
       followed: () => null,
+      followedAt: () => null,
       storage,
       store: new CoordinatorStore(sql),
       policies,

@@ -37,7 +37,7 @@ const specsOf = (policy: Partial<Policy>, names: readonly string[] = NAMES) =>
 /** The specs as they are merged, with another policy than that of the plan. */
 const mergedAs = (policy: Partial<Policy>): Followed => {
   const [declared = null] = specsOf(policy);
-  return { declared, guarding: declared?.policy ?? null, followedAt: null, declaredAt: null };
+  return { declared, guarding: declared?.policy ?? null, declaredAt: null };
 };
 
 interface PlanParts extends Partial<Change> {
@@ -90,6 +90,7 @@ class Bench {
         this.asked.push(name);
         return this.followed;
       },
+      followedAt: () => null,
       floors: () => ({}),
       keptPlans: () => [],
       declared: () => [],

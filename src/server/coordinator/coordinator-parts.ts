@@ -97,6 +97,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     keptPlans: () => reviewsStore.keptPlans(),
     declared: (environment) => reconciliation.declaredRefs(environment),
     followed: (environment, namespace) => reconciliation.followed(environment, namespace),
+    followedAt: (environment) => reconciliation.followedAt(environment),
     onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
     onStored: (plan, desired) => names.notePlan(plan, desired),
   });
