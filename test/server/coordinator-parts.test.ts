@@ -68,7 +68,10 @@ describe("the specs that guards judge a plan by", () => {
     let reads = 0;
     const sql = {
       exec(query: string, ...bindings: SqlStorageValue[]) {
-        if (/^SELECT body FROM reconcileDocuments/.test(query) && bindings[0] === "environment")
+        if (
+          query.startsWith("SELECT body FROM reconcileDocuments") &&
+          bindings[0] === "environment"
+        )
           reads++;
         return inner.exec(query, ...bindings);
       },
