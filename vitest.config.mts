@@ -9,7 +9,7 @@ import { LongestFirst } from "./test/support/longest-first.ts";
 import { hideRuntimeTraces } from "./test/support/quiet-runtime.ts";
 import { RunSummary } from "./test/support/run-summary.ts";
 
-const WORKERS_MIN = 6;
+const WORKERS_MIN = 4;
 
 keepTemporaryFilesInMemory();
 keepCompiledCode();

@@ -13,7 +13,6 @@ import { DEFAULT_OPERATION_POLICY, type StartOperation } from "../../src/model/o
 import { DEFAULT_POLICY } from "../../src/model/spec.ts";
 import { createObjectAccess } from "../../src/live/durable-object.ts";
 import { EVENT_AGE_MAX_MS, EVENTS_MAX, HistoryStore } from "../../src/history/history-store.ts";
-import { size } from "../support/sample.ts";
 import { hashOf } from "../support/state.ts";
 import {
   applyPlan,
@@ -176,8 +175,8 @@ describe("the history", () => {
     expect(await lookAgain()).toBe(2);
   });
 
-  it("with tens of thousands of events answers a page from an index, streams them all in order, and forgets the oldest", async () => {
-    const total = size(100_000, 30_000);
+  it("with 100,000 events answers a page from an index, streams them all in order, and forgets the oldest", async () => {
+    const total = 100_000;
     await runInDurableObject(coordinatorStub(), (_instance, state) => {
       const { sql } = state.storage;
       sql.exec(
