@@ -6,6 +6,7 @@
  * rowid, by a key that is only alike.
  */
 import { rowJson } from "../storage/row-codec.ts";
+import { TOKEN, generatedColumns } from "./generated-columns.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, TableFault, columnRules, isRowidTable } from "../storage/tables.ts";
 
@@ -46,15 +47,22 @@ interface Rivals {
 
 export function rivalsOf(sql: Sql, table: Table): Rivals[] {
   const defaults = requiredDefaults(sql, table);
+  const generated = generatedValues(sql, table, defaults);
+  const values = new Map([...defaultedValues(defaults), ...generated]);
+  // A value that is the same as generated from NULL may be another one, from the default.
+  const isDefaulted = [...defaults.keys()].map((column) => `NEW.${quoteName(column)} IS NULL`);
   const byIndex = uniqueColumns(sql, table).map(
     ({ isKey, isPartial, name: index, columns }, number): Rivals => {
       const changes = isKey
         ? idChange(sql, table)
-        : columns.map(({ name }) => changeOf(name)).join(" OR ");
+        : columns
+            .map(({ name }) => changeOf(name))
+            .concat(columns.some(({ name }) => generated.has(name)) ? isDefaulted : [])
+            .join(" OR ");
       const same = columns
         .map(
           ({ name, collation }) =>
-            `r.${quoteName(name)} = ${newValue(name, defaults)} COLLATE ${quoteName(collation)}`,
+            `r.${quoteName(name)} = ${values.get(name) ?? `NEW.${quoteName(name)}`} COLLATE ${quoteName(collation)}`,
         )
         .join(" AND ");
       const label = isKey ? "key" : String(number);
@@ -76,9 +84,6 @@ export function rivalsOf(sql: Sql, table: Table): Rivals[] {
     },
   ];
 }
-
-const TOKEN =
-  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\/|[\w$\u{80}-\u{10ffff}]+|[\s\S]/gu;
 
 /**
  * The condition of a partial index, as SQL for a row under `r`: with it SQLite finds rivals by that
@@ -103,13 +108,62 @@ function conditionOf(sql: Sql, table: Table, index: string): string | null {
 }
 
 /**
- * SQL for what a column will hold: `OR REPLACE` stores the default for a NULL that the column
+ * SQL for what such columns will hold: `OR REPLACE` stores the default for a NULL that the column
  * refuses, behind these triggers.
  */
-function newValue(column: string, defaults: ReadonlyMap<string, string>): string {
-  const value = `NEW.${quoteName(column)}`;
-  const otherwise = defaults.get(column);
-  return otherwise === undefined ? value : `ifnull(${value}, ${otherwise})`;
+function defaultedValues(defaults: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map(
+    [...defaults].map(([column, otherwise]) => [
+      column,
+      `ifnull(NEW.${quoteName(column)}, ${otherwise})`,
+    ]),
+  );
+}
+
+/**
+ * SQL for what generated columns will hold where a column that they are generated from may get its
+ * default behind these triggers; none where no column may.
+ */
+function generatedValues(
+  sql: Sql,
+  table: Table,
+  defaults: ReadonlyMap<string, string>,
+): Map<string, string> {
+  if (defaults.size === 0) return new Map();
+  const generated = generatedColumns(sql, table.name);
+  const rules = columnRules(sql, table.name);
+  const defaulted = defaultedValues(
+    new Map([...defaults].map(([name, value]) => [name, storedSql(value, rules.get(name) ?? "")])),
+  );
+  const columns = columnNames(sql, table);
+  const listed = (valueOf: (column: string) => string): string =>
+    columns.map((column) => `${valueOf(column)} AS ${quoteName(column)}`).join(", ");
+  let row = `SELECT ${listed((column) => defaulted.get(column) ?? `NEW.${quoteName(column)}`)}`;
+  // One may be generated from another one: the last of such a chain is right after as many rounds.
+  for (let round = 0; round < generated.size; round++) {
+    const value = (column: string): string => {
+      const expression = generated.get(column);
+      return expression === undefined ? quoteName(column) : `(${expression}\n)`;
+    };
+    row = `SELECT ${listed(value)} FROM (${row} LIMIT 1)`;
+  }
+  return new Map(
+    [...generated.keys()].map((column) => [column, `(SELECT ${quoteName(column)} FROM (${row}))`]),
+  );
+}
+
+/** SQL for a value as a column of this affinity stores it. */
+function storedSql(value: string, rule: string): string {
+  const [affinity = ""] = rule.split(" ");
+  if (affinity === "BLOB") return value;
+  if (affinity === "TEXT")
+    return `CASE WHEN typeof(${value}) IN ('integer', 'real') THEN CAST(${value} AS TEXT) ELSE ${value} END`;
+  const types = affinity === "REAL" ? ["REAL"] : ["INTEGER", "NUMERIC"];
+  // Compared with a number of such a type, a text that reads as one is taken for one.
+  const cases = types.map(
+    (type) => `WHEN CAST(${value} AS ${type}) = ${value} THEN CAST(${value} AS ${type})`,
+  );
+  return `CASE ${cases.join(" ")} ELSE ${value} END`;
 }
 
 /** The defaults of the columns that refuse NULL, as SQL. */
