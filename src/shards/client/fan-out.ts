@@ -27,6 +27,8 @@ export class FanOut {
   readonly #answers = new Map<string, unknown>();
   /** Members that have not answered, or threw: they may have run it. */
   readonly #unknown = new Set<string>();
+  /** The members of the layout by which it was last run. */
+  #asked = 0;
   /** True once an answer was lost. */
   #isLost = false;
 
@@ -43,6 +45,7 @@ export class FanOut {
   async run(view: LayoutView): Promise<readonly unknown[]> {
     this.#requireSame(view);
     const layout = this.#layout ?? view.layout;
+    this.#asked = layout.members.length;
     const open = (): string[] => layout.members.filter((member) => !this.#answers.has(member));
     const moving: string[] = [];
     await this.#all(open(), view, async (member) => {
@@ -63,8 +66,9 @@ export class FanOut {
   /** The error of the whole call: with the members that have run it, or may have. */
   explain(error: unknown): unknown {
     const ran = [...this.#answers.keys()];
-    // An error of the method itself on every member is the caller's own.
-    if (ran.length === 0 && !this.#isLost) return error;
+    // An error of the method itself on every member is the caller's own, and so is a refusal.
+    const isOnSome = this.#unknown.size > 0 && this.#unknown.size < this.#asked;
+    if (ran.length === 0 && !this.#isLost && !isOnSome) return error;
     const unknown = [...this.#unknown].filter((member) => !ran.includes(member));
     const maybe = unknown.join(", ");
     const where =

@@ -166,6 +166,17 @@ describe("writers 4: a call to all members", () => {
     ).rejects.toThrow("'add' has perhaps run on b, and on no other member: ");
   });
 
+  it("names where it may have run when it throws there and has not run elsewhere", async () => {
+    const thrown: Answer = () => {
+      throw new Error("CHECK constraint failed");
+    };
+    const refused: Answer = () => stale;
+    const call = connect({ a: refused, b: thrown, c: refused }).router.callAll("add");
+    await expect(call).rejects.toThrow(
+      "'add' has perhaps run on b, and on no other member: CHECK constraint failed",
+    );
+  });
+
   it("passes an error on as it is when no member has run it", async () => {
     const error = new Error("no such table");
     const { router } = connect(
