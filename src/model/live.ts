@@ -34,8 +34,13 @@ export interface MemberStatus extends Count {
    * equal ones.
    */
   readonly schema?: string;
-  /** Bytes that its database takes, with indexes, as it last said. */
+  /**
+   * Bytes that its database takes, with indexes and private tables, as it last said. Free pages are
+   * not among them: what is deleted there is room for what comes.
+   */
   readonly storage?: number;
+  /** When its rows were counted, in milliseconds since the Unix epoch; absent of an older library. */
+  readonly countedAt?: number;
   /**
    * When it said so, in milliseconds since the Unix epoch; only of a member that does not answer
    * now.

@@ -100,10 +100,26 @@ export class SimStorage implements HostStorage {
     this.#port = port;
   }
 
-  readonly sql = {
-    exec: <Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row> =>
-      this.#exec<Row>(query, bindings),
-  };
+  readonly sql = this.#sql();
+
+  /** Runs statements, and says what the database takes, as the real runtime does. */
+  #sql() {
+    const bytes = (): number =>
+      Number(
+        this.#database
+          .prepare(
+            "SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+          )
+          .get()?.["bytes"],
+      );
+    return {
+      exec: <Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row> =>
+        this.#exec<Row>(query, bindings),
+      get databaseSize() {
+        return bytes();
+      },
+    };
+  }
 
   transactionSync<Value>(closure: () => Value): Value {
     this.#requireWhole();

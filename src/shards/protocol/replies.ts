@@ -241,7 +241,7 @@ export type ResolveReply = { readonly verdict: "released" | "pending" };
 export interface CountReply extends VersionsReply {
   /** Digest of the columns of the declared tables. */
   readonly schema?: string;
-  /** Bytes that the database takes. */
+  /** Bytes that the database takes, free pages left out. */
   readonly storage?: number;
   readonly epoch?: number;
   /** Why it serves nothing until it is repaired. */

@@ -59,6 +59,7 @@ export async function countMember(
         ...(library === undefined ? {} : { library }),
         ...(schema === undefined ? {} : { schema }),
         ...(storage === undefined ? {} : { storage }),
+        ...(countedAt === undefined ? {} : { countedAt }),
       },
       // An older library counts when it is asked.
       countedAt: countedAt ?? startedAt,

@@ -20,7 +20,7 @@ export interface SqlCursor<Row extends SqlRow> extends Iterable<Row> {
 export interface HostStorage {
   readonly sql: {
     exec<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row>;
-    /** Bytes that the database takes; known without reading it. */
+    /** Bytes that the database takes, free pages left out; known without reading it. */
     readonly databaseSize?: number;
   };
   transactionSync<Value>(closure: () => Value): Value;
