@@ -39,7 +39,7 @@ export interface MemberStatus extends Count {
    * not among them: what is deleted there is room for what comes.
    */
   readonly storage?: number;
-  /** When its rows were counted, in milliseconds since the Unix epoch; absent of an older library. */
+  /** When its rows were counted, in milliseconds since the Unix epoch; older libraries say none. */
   readonly countedAt?: number;
   /**
    * When it said so, in milliseconds since the Unix epoch; only of a member that does not answer

@@ -48,6 +48,23 @@ export interface MoveSummary {
   readonly bytes: number;
 }
 
+/**
+ * Bytes that an object takes by a change, as `storage` of a member says them: with indexes and
+ * private tables.
+ */
+export interface MemberSize {
+  readonly member: string;
+  /** Before the change; null for an object that is no member yet. */
+  readonly before: number | null;
+  /** When the operation has ended, and the rows that a member which leaves keeps are dropped. */
+  readonly after: number;
+  /** At most meanwhile: the middle of the estimate, and its upper bound. */
+  readonly peak: number;
+  readonly peakMax: number;
+  /** How it takes part. */
+  readonly part: "source" | "target" | "both" | "none";
+}
+
 /** max/average rows over members, 1 when empty. */
 export type Skew = number;
 
@@ -66,6 +83,11 @@ export interface Change {
   readonly rowsTotal: number;
   readonly rowsMoved: number;
   readonly bytesMoved: number;
+  /**
+   * Bytes of each object before, during and after the change, sorted by name. Absent in plans of an
+   * older version, and where a member does not say its size.
+   */
+  readonly sizes?: readonly MemberSize[];
   readonly skewBefore: Skew;
   readonly skewAfter: Skew;
   /** Rows without the new shard key. */

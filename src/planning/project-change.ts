@@ -15,10 +15,11 @@ import type { Count, Distribution, LiveNamespace, MemberDistribution } from "../
 import type { Change, MoveSummary, Skew } from "../model/plan.ts";
 import { skewOf } from "../model/layout/skew.ts";
 import { dealRows } from "../model/strategies/round-robin.ts";
+import { projectSizes } from "./project-sizes.ts";
 
 export interface Projection extends Pick<
   Change,
-  "moves" | "rowsTotal" | "rowsMoved" | "bytesMoved" | "estimate"
+  "moves" | "rowsTotal" | "rowsMoved" | "bytesMoved" | "sizes" | "estimate"
 > {
   readonly skewBefore: Skew;
   readonly skewAfter: Skew;
@@ -46,7 +47,10 @@ export function projectChange(
   const after = sumBy(portions, (portion) => portion.target);
   const moves = summarizeMoves(portions);
   const rowsAfter = to.members.map((member) => after.get(member)?.rows ?? 0);
+  const estimate = distribution ? estimateError(to, distribution, rowsAfter) : null;
+  const isSized = live.members.every(({ storage }) => storage !== undefined);
   return {
+    ...(isSized && { sizes: projectSizes(live, { from: live.layout, to, moves, estimate }) }),
     moves,
     rowsTotal: sum(portions, "rows"),
     rowsMoved: sum(moves, "rows"),
@@ -54,7 +58,7 @@ export function projectChange(
     skewBefore: skewOf(live.layout.members.map((member) => before.get(member)?.rows ?? 0)),
     skewAfter: skewOf(rowsAfter),
     missingKeys: distribution?.missing ?? 0,
-    estimate: distribution ? estimateError(to, distribution, rowsAfter) : null,
+    estimate,
     countedAt: distribution?.countedAt ?? live.countedAt,
   };
 }

@@ -37,9 +37,10 @@ export function renewPlan(stored: Plan, again: Plan): Plan {
 function withCounts(change: Change, counted: Change | undefined): Change {
   if (!counted) return change;
   const { moves, rowsTotal, rowsMoved, bytesMoved, skewBefore, skewAfter } = counted;
-  const { missingKeys, estimate, countedAt } = counted;
+  const { missingKeys, estimate, countedAt, sizes } = counted;
   const counts = { moves, rowsTotal, rowsMoved, bytesMoved, skewBefore, skewAfter };
-  return { ...change, ...counts, missingKeys, estimate, countedAt };
+  const sized = sizes === undefined ? {} : { sizes };
+  return { ...change, ...counts, ...sized, missingKeys, estimate, countedAt };
 }
 
 function blockKey({ guard, namespace }: Block): string {
