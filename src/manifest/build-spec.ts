@@ -102,6 +102,7 @@ export function buildPolicy(policy: RawPolicy): Policy {
     budgetRows: policy.budget?.rows ?? DEFAULT_POLICY.budgetRows,
     rowsPerSecondMax: policy.rowsPerSecondMax ?? DEFAULT_POLICY.rowsPerSecondMax,
     retainHours: policy.retainHours ?? DEFAULT_POLICY.retainHours,
+    ...(policy.storageBytesMax === undefined ? {} : { storageBytesMax: policy.storageBytesMax }),
   };
 }
 

@@ -5,6 +5,7 @@
 import * as z from "zod";
 
 import type { Strategy } from "../model/layout/layout.ts";
+import { STORAGE_BYTES_MAX } from "../model/member-states.ts";
 import { DEFAULT_POLICY, SHARD_COUNT_MAX } from "../model/spec.ts";
 import * as fields from "./fields.ts";
 
@@ -19,6 +20,8 @@ const STRATEGIES = [
   "none",
 ] as const satisfies readonly Strategy[];
 const RETAIN_HOURS_MAX = 8760;
+/** The private tables and the reserve alone take a part of a megabyte. */
+const STORAGE_LIMIT_MIN = 1_000_000;
 const MAX_SKEW_MAX = 1000;
 const LABELS_MAX = 64;
 
@@ -92,6 +95,10 @@ const policyShape = {
   retainHours: fields.wholeNumber(0, RETAIN_HOURS_MAX).meta({
     description: `How long retired members keep their rows, in hours. Default ${DEFAULT_POLICY.retainHours}.`,
     examples: [24],
+  }),
+  storageBytesMax: fields.wholeNumber(STORAGE_LIMIT_MIN, STORAGE_BYTES_MAX).meta({
+    description: `Most bytes that one object may take, with indexes and all that a change keeps for a while. Left out: ${STORAGE_BYTES_MAX}, which an object can store.`,
+    examples: [8_000_000_000],
   }),
 };
 

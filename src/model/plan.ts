@@ -19,7 +19,8 @@ export const GUARDS = [
   "outOfStep", // cannot be overridden: the namespace is to be repaired first
   "operationRunning", // cannot be overridden
   "unhealthyMember", // cannot be overridden
-  "tooLargeToUnshard", // cannot be overridden
+  "targetTooLarge", // only where the bound of the estimate, not its middle, is above the limit
+  "tooLargeToUnshard", // the name of `targetTooLarge` in older plans; cannot be overridden
   "object",
   "missingKey",
   "skew",

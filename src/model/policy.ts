@@ -66,6 +66,7 @@ const FIELDS: readonly PolicyField[] = [
   "budgetRows",
   "rowsPerSecondMax",
   "retainHours",
+  "storageBytesMax",
 ];
 
 const HEALS: readonly SelfHeal[] = ["off", "alert", "apply"];
@@ -146,7 +147,13 @@ export function stricterPolicy(left: Policy, right: Policy): Policy {
     budgetRows: leastOf(left.budgetRows, right.budgetRows),
     rowsPerSecondMax: leastOf(left.rowsPerSecondMax, right.rowsPerSecondMax),
     retainHours: Math.max(left.retainHours, right.retainHours),
+    ...leastStorage(left, right),
   };
+}
+
+function leastStorage(left: Policy, right: Policy): Pick<Policy, "storageBytesMax"> {
+  const limit = leastOf(left.storageBytesMax ?? null, right.storageBytesMax ?? null);
+  return limit === null ? {} : { storageBytesMax: limit };
 }
 
 /** The smaller limit; null is none. */

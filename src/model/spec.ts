@@ -39,6 +39,11 @@ export interface Policy {
   readonly rowsPerSecondMax: number | null;
   /** How long retired members keep their rows, in hours. Default 24. */
   readonly retainHours: number;
+  /**
+   * Most bytes that one object may take, with indexes and all that a change keeps for a while.
+   * Absent: what the runtime lets an object store, `STORAGE_BYTES_MAX`.
+   */
+  readonly storageBytesMax?: number;
 }
 
 /** Where a declaration stands, 1-based. Kept out of every fingerprint. */

@@ -1,5 +1,5 @@
 /** Describes what a manifest asks for, in the words of the page. */
-import { formatCount } from "../model/figures.ts";
+import { formatBytes, formatCount } from "../model/figures.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { formatDuration } from "../render/time.ts";
 
@@ -26,6 +26,9 @@ export function describePolicy({
     ...(policy.rowsPerSecondMax === null
       ? []
       : [{ name: "Pace", value: `at most ${formatCount(policy.rowsPerSecondMax)} rows a second` }]),
+    ...(policy.storageBytesMax === undefined
+      ? []
+      : [{ name: "Storage", value: `at most ${formatBytes(policy.storageBytesMax)} an object` }]),
     ...(dependsOn.length === 0 ? [] : [{ name: "After", value: dependsOn.join(", ") }]),
   ];
 }

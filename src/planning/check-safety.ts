@@ -4,7 +4,7 @@
  * | guard             | concerns                                                    | limit                          |
  * |-------------------|-------------------------------------------------------------|--------------------------------|
  * | unhealthyMember   | a change of a namespace with a member that does not answer  | none may be                    |
- * | tooLargeToUnshard | unshard                                                     | 10 GB in one object            |
+ * | targetTooLarge    | any change: each target and source, at its fullest          | policy.storageBytesMax (see check-capacity.ts) |
  * | object            | the first change of a name that lives behind another binding | none may (see find-elsewhere.ts) |
  * | missingKey        | shard, rekey                                                | policy.onMissingKey            |
  * | skew              | shard, rekey; a rebalance that makes it worse               | policy.maxSkew (see skew.ts)   |
@@ -17,20 +17,13 @@
  * `plan-namespace.ts` reports them.
  */
 import { compareText } from "../model/compare-text.ts";
-import {
-  formatBytes,
-  formatCount,
-  formatQuantity,
-  formatShare,
-  formatWindow,
-} from "../model/figures.ts";
+import { formatCount, formatQuantity, formatShare, formatWindow } from "../model/figures.ts";
 import type { LiveNamespace } from "../model/live.ts";
 import { type Block, type Change, GUARDS, type Guard, type Plan } from "../model/plan.ts";
 import { toleratedSkew } from "../model/layout/skew.ts";
 import type { NamespaceSpec, Policy } from "../model/spec.ts";
+import { findCapacityFault } from "./check-capacity.ts";
 
-/** Storage of one Durable Object. Source: Cloudflare's limits of SQLite-backed objects. */
-const OBJECT_BYTES_MAX = 10_000_000_000;
 const BULK_SHARE_MAX = 0.3;
 const BULK_NAMESPACES_MIN = 10;
 
@@ -64,6 +57,7 @@ export function isNotSo(guard: Guard): boolean {
 /** Guards that `checkSafety` judges anew for each change before it starts, and for the whole. */
 const JUDGED_AT_START: ReadonlySet<Guard> = new Set<Guard>([
   "unhealthyMember",
+  "targetTooLarge",
   "tooLargeToUnshard",
   "missingKey",
   "skew",
@@ -79,8 +73,8 @@ export function isJudgedAtStart(guard: Guard): boolean {
 }
 
 /**
- * A block; whether it can be overridden follows from the guard. The message must not hold row
- * values.
+ * A block; whether it can be overridden follows from the guard, but for `targetTooLarge`. The
+ * message must not hold row values.
  */
 export function blockOf(guard: Guard, namespace: string | null, message: string): Block {
   return { guard, namespace, message, overridable: !NEVER_OVERRIDABLE.has(guard) };
@@ -134,7 +128,6 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
   const { change } = guarded;
   const found: [Guard, string | null][] = [
     ["unhealthyMember", unhealthyMessage(guarded.live)],
-    ["tooLargeToUnshard", change.kind === "unshard" ? tooLargeMessage(guarded.live) : null],
     ["object", guarded.elsewhere ?? null],
     ["missingKey", missingKeyMessage(guarded)],
     ["skew", skewMessage(guarded)],
@@ -142,9 +135,16 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
     ["window", windowMessage(guarded)],
     ["suspend", suspendMessage(guarded)],
   ];
-  return found.flatMap(([guard, message]) =>
+  const blocks = found.flatMap(([guard, message]) =>
     message === null ? [] : [blockOf(guard, change.namespace, message)],
   );
+  const tooLarge = findCapacityFault(change, guarded.live, guarded.spec.policy);
+  if (tooLarge === null) return blocks;
+  const { message, overridable } = tooLarge;
+  return [
+    ...blocks,
+    { guard: "targetTooLarge", namespace: change.namespace, message, overridable },
+  ];
 }
 
 /** Describes the members that do not answer; null when all answer. */
@@ -153,12 +153,6 @@ export function unhealthyMessage(live: LiveNamespace): string | null {
   const [first] = unhealthy;
   if (!first) return null;
   return `${unhealthy.length} of ${formatQuantity(live.members.length, "member")} did not answer (${first.name}: ${first.error ?? "no reason given"}): plan again when it answers`;
-}
-
-function tooLargeMessage(live: LiveNamespace): string | null {
-  const bytes = live.members.reduce((sum, member) => sum + member.bytes, 0);
-  if (bytes <= OBJECT_BYTES_MAX) return null;
-  return `${formatBytes(bytes)} would lie in one object, which holds ${formatBytes(OBJECT_BYTES_MAX)}: keep the namespace sharded, or delete rows first`;
 }
 
 function suspendMessage(guarded: ChangeUnderGuard): string | null {

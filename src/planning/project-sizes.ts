@@ -47,6 +47,8 @@ const ENTRY_BYTES = 100;
 /** Rows of a source that may be written while they are moved, each an entry of its log. */
 const LOGGED_SHARE = 0.1;
 const LOG_BYTES_MIN = 262_144;
+/** The fullest of several members against the average, where no other count tells. */
+const EVEN_SKEW = 1.1;
 /** The bound over the middle: pages that are filled in another order. */
 const BOUND_FACTOR = 1.25;
 
@@ -58,9 +60,12 @@ type SizedLive = Pick<LiveNamespace, "members" | "epoch">;
 export function projectSizes(live: SizedLive, change: SizedChange): MemberSize[] {
   const known = new Map(live.members.map((member) => [member.name, member]));
   const overheads = measureOverheads(live);
+  const incoming = Map.groupBy(change.moves, ({ target }) => target);
+  const outgoing = Map.groupBy(change.moves, ({ source }) => source);
   const names = [...new Set([...change.from.members, ...change.to.members])].toSorted(compareText);
   return names.map((name) => {
-    const share = shareOf(change, name, known.get(name), overheads);
+    const moved = { incoming: incoming.get(name) ?? [], outgoing: outgoing.get(name) ?? [] };
+    const share = shareOf(change, name, { status: known.get(name), ...moved, overheads });
     const before = share.status ? storageOf(share.status) : null;
     const after = share.isLeaving ? FIXED_BYTES : endOf(share, before);
     const { peak, peakMax } = peakOf(live, change, { share, before, after });
@@ -75,6 +80,38 @@ export function projectSizes(live: SizedLive, change: SizedChange): MemberSize[]
   });
 }
 
+/**
+ * Gives the bound for each target if the change led to a count of members: the rows spread as by
+ * the change itself, or about evenly where it leads to one object.
+ */
+export function evenBounds(
+  live: SizedLive,
+  { from, to, skewAfter, estimate }: SizedChange & Pick<Change, "skewAfter">,
+): (count: number) => number {
+  const overheads = measureOverheads(live);
+  const skew = to.members.length > 1 ? Math.max(1, skewAfter) : EVEN_SKEW;
+  const total = totalOf(live.members);
+  const data = live.members.reduce(
+    (sum, member) => sum + dataBytes(member, (overheads.get(member.name) ?? NO_OVERHEAD).most),
+    0,
+  );
+  const isShift = operationModeFor(from, to) === "shift";
+  const entries = hasDirectory(to) ? total.rows * ENTRY_BYTES : 0;
+  return (count) => {
+    const part = (skew / count) * (1 + (estimate?.error ?? 0)) * BOUND_FACTOR;
+    // A member that stays is sent what it lacks; a new one is sent all that it gets.
+    const sent = count < from.members.length ? 1 - count / from.members.length : 1;
+    const staged = isShift ? sent * stagedBytes(total) : 0;
+    const logged = part * total.rows * LOGGED_SHARE * ENTRY_BYTES;
+    const log = isShift ? Math.max(LOG_BYTES_MIN, logged) : 0;
+    return FIXED_BYTES * BOUND_FACTOR + RESERVE_BYTES + log + part * (data + staged + entries);
+  };
+}
+
+function stagedBytes({ rows, bytes }: Count): number {
+  return bytes * STAGED_FACTOR + rows * STAGED_ROW_BYTES;
+}
+
 /** The rows that an object gives, keeps and gets. */
 interface Share {
   readonly status: MemberStatus | undefined;
@@ -87,14 +124,19 @@ interface Share {
   readonly loose: number;
 }
 
+interface Moved {
+  readonly status: MemberStatus | undefined;
+  readonly incoming: Change["moves"];
+  readonly outgoing: Change["moves"];
+  readonly overheads: ReadonlyMap<string, Overhead>;
+}
+
 function shareOf(
-  { from, to, moves }: SizedChange,
+  { from, to }: SizedChange,
   name: string,
-  status: MemberStatus | undefined,
-  overheads: ReadonlyMap<string, Overhead>,
+  { status, incoming, outgoing, overheads }: Moved,
 ): Share {
-  const incoming = moves.filter((move) => move.target === name);
-  const gives = totalOf(moves.filter((move) => move.source === name));
+  const gives = totalOf(outgoing);
   const gets = totalOf(incoming);
   const stays: Count = {
     rows: Math.max(0, (status?.rows ?? 0) - gives.rows),
@@ -148,7 +190,7 @@ function peakOf(
   const held = before === null ? 0 : before + (epoch === 0 ? FIXED_BYTES - PLAIN_BYTES : 0);
   const beside = RESERVE_BYTES + dealt;
   if (gets.rows === 0) return { peak: held + beside, peakMax: held + beside + log };
-  const staged = isShift ? gets.bytes * STAGED_FACTOR + gets.rows * STAGED_ROW_BYTES : 0;
+  const staged = isShift ? stagedBytes(gets) : 0;
   const peak = Math.max(held, after, dense) + staged + beside;
   const error = 1 + (estimate?.error ?? 0);
   const most = Math.max(after, loose, dense * BOUND_FACTOR) + staged * BOUND_FACTOR;

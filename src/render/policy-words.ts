@@ -1,5 +1,6 @@
 /** The words for changes of policies: each field as a manifest names it, from what to what. */
 import { formatCount, formatQuantity, formatWindow } from "../model/figures.ts";
+import { STORAGE_BYTES_MAX } from "../model/member-states.ts";
 import { manifestField, type PolicyChange, type PolicyFieldChange } from "../model/policy.ts";
 import type { Window } from "../model/spec.ts";
 
@@ -27,11 +28,18 @@ function describeValues(change: PolicyFieldChange): readonly [string, string] {
       return [describeLimit(change.from), describeLimit(change.to)];
     case "retainHours":
       return [formatQuantity(change.from, "hour"), formatQuantity(change.to, "hour")];
+    case "storageBytesMax":
+      return [describeBytes(change.from), describeBytes(change.to)];
   }
 }
 
 function describeLimit(limit: number | null): string {
   return limit === null ? "no limit" : formatCount(limit);
+}
+
+/** In bytes: rounded to a unit, two limits could look like one. */
+function describeBytes(limit = STORAGE_BYTES_MAX): string {
+  return formatQuantity(limit, "byte");
 }
 
 function describeWindows(windows: readonly Window[]): string {

@@ -54,6 +54,7 @@ const policy = z.strictObject({
   budgetRows: count.nullable(),
   rowsPerSecondMax: count.nullable(),
   retainHours: z.number(),
+  storageBytesMax: count.exactOptional(),
 });
 
 const namespaceSpec: z.ZodType<NamespaceSpec> = z

@@ -64,7 +64,7 @@ describe("JSON schemas", () => {
       schema?.properties?.[key]?.examples?.[0];
     const keys = ["object", "strategy", "shardKey", "count"];
     const spec = Object.fromEntries(keys.map((key) => [key, example(properties?.["spec"], key)]));
-    const policyKeys = ["maxSkew", "rowsPerSecondMax", "retainHours"];
+    const policyKeys = ["maxSkew", "rowsPerSecondMax", "retainHours", "storageBytesMax"];
     const policy = Object.fromEntries(
       policyKeys.map((key) => [key, example(properties?.["spec"]?.properties?.["policy"], key)]),
     );

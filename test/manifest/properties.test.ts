@@ -219,6 +219,7 @@ const policy: fc.Arbitrary<Policy> = fc.record({
   budgetRows: positive,
   rowsPerSecondMax: positive,
   retainHours: fc.integer({ min: 0, max: 8760 }),
+  storageBytesMax: fc.integer({ min: 1_000_000, max: 10_000_000_000 }),
 });
 const labels = fc.dictionary(
   fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,12}$/u),

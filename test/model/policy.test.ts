@@ -20,6 +20,9 @@ function policy(changes: Partial<Policy>): Policy {
   return { ...DEFAULT_POLICY, ...changes };
 }
 
+/** As a manifest without the field. */
+const NO_STORAGE_LIMIT = { storageBytesMax: undefined } as unknown as Partial<Policy>;
+
 const FIELDS: readonly (readonly [Partial<Policy>, Partial<Policy>, boolean])[] = [
   [{ maxSkew: 1.5 }, { maxSkew: 3 }, true],
   [{ maxSkew: 3 }, { maxSkew: 1.5 }, false],
@@ -42,6 +45,9 @@ const FIELDS: readonly (readonly [Partial<Policy>, Partial<Policy>, boolean])[] 
   [{ rowsPerSecondMax: null }, { rowsPerSecondMax: 100 }, false],
   [{ retainHours: 24 }, { retainHours: 0 }, true],
   [{ retainHours: 0 }, { retainHours: 24 }, false],
+  [{}, { storageBytesMax: 50_000_000 }, false],
+  [{ storageBytesMax: 50_000_000 }, NO_STORAGE_LIMIT, true],
+  [{ storageBytesMax: 50_000_000 }, { storageBytesMax: 60_000_000 }, true],
 ];
 
 describe("a change of policy", () => {

@@ -101,7 +101,7 @@ const cases: readonly Case[] = [
       layout: hashOf("orders", 2),
     },
     expected: [
-      "tooLargeToUnshard (never overridable): 12.0 GB would lie in one object, which holds 10.0 GB: keep the namespace sharded, or delete rows first",
+      "targetTooLarge (never overridable): orders would take 12.0 GB (at most 15.0 GB) while rows come, an object may take 10.0 GB: keep the namespace sharded (from 2 shards on it fits), or delete rows first",
     ],
   },
   {

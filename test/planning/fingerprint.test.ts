@@ -130,7 +130,7 @@ describe("the fingerprint changes", () => {
       { ...base, changes: change ? [{ ...change, from: hashOf("orders", 3) }] : [] },
     ],
     ["with the kind of change", { ...base, changes: change ? [{ ...change, kind: "rekey" }] : [] }],
-    ...(["tooLargeToUnshard", "missingKey", "skew", "budget"] as const).map(
+    ...(["targetTooLarge", "tooLargeToUnshard", "missingKey", "skew", "budget"] as const).map(
       (guard): [string, FingerprintInput] => [
         `when ${guard} says "not so"`,
         blockedBy(guard, "orders"),

@@ -168,8 +168,8 @@ describe("a guard with a number", () => {
     expect(plan).toMatchObject({ changes: [{ kind: "unshard" }], blocks: [] });
     bench.live.edit("orders", { rows: [{ keys: { id: "a" }, rows: 50, bytes: 11e9 }] });
     bench.now += COUNT_AGE_MAX_MS + 1;
-    const judged = await bench.judge(plan, ["tooLargeToUnshard"], null);
-    expect(guardsOf(judged)).toEqual(["tooLargeToUnshard orders"]);
+    const judged = await bench.judge(plan, ["targetTooLarge"], null);
+    expect(guardsOf(judged)).toEqual(["targetTooLarge orders"]);
   });
 
   it("is that of now: the share of everything that is managed", async () => {

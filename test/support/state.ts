@@ -45,6 +45,9 @@ import {
 import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { freshRangeLayout } from "../../src/model/strategies/range.ts";
 
+/** Private tables of an object with no row. */
+const FIXED_BYTES = 122_880;
+
 /** A fixed moment for every count: 2026-03-01T12:00:00Z. */
 export const COUNTED_AT = Date.UTC(2026, 2, 1, 12);
 
@@ -64,6 +67,8 @@ export interface NamespaceFixture {
   readonly partitioners: Partitioners;
   readonly undeclaredTables: readonly string[];
   readonly operation: OperationStatus | null;
+  /** Bytes of a database for each byte of its values; absent: members do not say their size. */
+  readonly storageFactor?: number;
 }
 
 export function world(name: string, changes: Partial<NamespaceFixture> = {}): NamespaceFixture {
@@ -159,6 +164,9 @@ export function liveNamespace(from: NamespaceFixture): LiveNamespace {
     members: from.layout.members.map((name) => ({
       name,
       ...(counts.get(name) ?? { rows: 0, bytes: 0 }),
+      ...(from.storageFactor !== undefined && {
+        storage: FIXED_BYTES + Math.round((counts.get(name)?.bytes ?? 0) * from.storageFactor),
+      }),
       healthy: true,
       error: null,
       responseMs: 3,
