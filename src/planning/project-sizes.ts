@@ -15,7 +15,8 @@
  * them are empty, and are filled again by rows that come. `peakMax` is the bound: an index whose
  * values come in another order than the key fills its pages by less.
  *
- * Verified against real moves of five shapes of tables: `test/shards/scenarios/sizes.test.ts`.
+ * Verified against real moves of five shapes of tables, in Node and in workerd: see
+ * `test/shards/scenarios/sizes.test.ts` and `sizes.workers.test.ts`.
  */
 import { compareText } from "../model/compare-text.ts";
 import { hasDirectory } from "../model/layout/directory.ts";
