@@ -279,6 +279,7 @@ function testifiedMove({
   token,
   mode,
   from,
+  epochFrom,
   to,
   promotion,
   rehearsed,
@@ -288,6 +289,7 @@ function testifiedMove({
     ...(token === undefined ? {} : { token }),
     mode,
     from,
+    ...(epochFrom === undefined ? {} : { epochFrom }),
     to,
     promoted: promotion?.attempt ?? rehearsed ?? null,
   };

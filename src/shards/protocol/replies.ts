@@ -72,7 +72,9 @@ export type KnownState = Pick<Testimony, "isStored" | "epoch" | "operation">;
 /** The operation that an object takes part in. */
 export interface TestifiedMove extends OfOperation {
   readonly mode: OperationMode;
+  /** The layout, and the epoch, from which the operation began; older libraries say no epoch. */
   readonly from: Layout;
+  readonly epochFrom?: number;
   readonly to: Layout;
   /**
    * The attempt whose rows are live, or in a swap checked whole, before their commit; null for

@@ -79,13 +79,17 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const told = [...answers].flatMap(([member, answer]) =>
     isKnown(answer) ? [{ member, ...answer }] : [],
   );
-  const newestEpoch = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
+  const begun = groundOf(told);
+  const heard = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
+  const newestEpoch = Math.max(heard, ...begun.map(({ epoch }) => epoch));
   const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
   const isRegistryLost =
     registry.epoch < newestEpoch ||
     trouble?.kind === "registryLost" ||
     told.some(({ moving }) => moving !== null && moving.operation > newest);
-  const provers = told.filter(({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch));
+  const provers = (newestEpoch > heard ? begun : told).filter(
+    ({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch),
+  );
   const layout =
     registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
   const end = isRegistryLost ? endOfUnknown(answers, told, layout, newestEpoch) : null;
@@ -130,6 +134,25 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
 
 type Told = readonly (Testimony & { readonly member: string })[];
 
+/** The word of a member on an epoch and the layout that was committed with it. */
+interface Proof {
+  readonly member: string;
+  readonly epoch: number;
+  readonly layout: Layout;
+}
+
+/**
+ * The epochs and layouts from which operations began that somebody takes part in: a target proves
+ * them where the root and all that were members then have lost what they knew.
+ */
+function groundOf(told: Told): Proof[] {
+  return told.flatMap(({ member, moving }) =>
+    moving?.epochFrom === undefined
+      ? []
+      : [{ member, epoch: moving.epochFrom, layout: moving.from }],
+  );
+}
+
 /** Lists the obstacles to a proven registry. */
 function findObstacles(
   { root, registry, answers }: RepairFacts,
@@ -139,7 +162,7 @@ function findObstacles(
     readonly layout: Layout;
     readonly isRegistryLost: boolean;
     readonly told: Told;
-    readonly provers: Told;
+    readonly provers: readonly Proof[];
   },
 ): string[] {
   const { newestEpoch, trouble, layout, isRegistryLost, told, provers } = heard;

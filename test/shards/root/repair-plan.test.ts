@@ -191,6 +191,32 @@ describe("decideRepair", () => {
     expect(decision.obstacles.join()).toContain("--member NAME");
   });
 
+  it("takes the word of a target for the ground of its operation, where nobody else is left", () => {
+    const moving = { operation: 3, mode: "shift", from: TWO, to: THREE, promoted: null } as const;
+    const target = says(0, NONE, { operation: 3, ended: 1, moving: { ...moving, epochFrom: 2 } });
+    const answers = {
+      ns: says(0, NONE, { trouble: { ...LOST, epoch: 0 } }),
+      "ns-shard-0": "knowsNothing",
+      "ns-shard-1": "knowsNothing",
+      "ns-shard-2": target,
+    } as const;
+    const lost = { registry: { epoch: 0, layout: NONE }, newest: 0 };
+    const members = ["ns-shard-0", "ns-shard-1"];
+    const decision = decide(answers, { ...lost, acceptLoss: members });
+    expect(decision).toMatchObject({ layout: TWO, isRegistryLost: true, obstacles: [] });
+    expect(decision.epoch).toBeGreaterThan(2);
+    expect(decision.mends.find(({ member }) => member === "ns-shard-2")).toMatchObject({
+      layout: TWO,
+      lost: members,
+    });
+    expect(decide(answers, lost).obstacles).toHaveLength(2);
+    // A member of that epoch, or of a newer one, knows better.
+    const newer = { ...answers, "ns-shard-0": says(3, THREE) };
+    expect(decide(newer, { ...lost, acceptLoss: members })).toMatchObject({ layout: THREE });
+    const silent = { ...answers, "ns-shard-1": "silent" } as const;
+    expect(decide(silent, { ...lost, acceptLoss: members }).obstacles).toHaveLength(1);
+  });
+
   it("wants a loss to be accepted by name", () => {
     const answers = {
       ns: says(1, TWO),

@@ -296,6 +296,26 @@ describe("writers 1: a source that loses its storage during a shift", () => {
   });
 });
 
+describe("writers 1: all sources and the registry, lost during a shift", () => {
+  it("are repaired by the word of a target, and what it has of them is set aside", async () => {
+    const world = await open();
+    await world.start("rebalance");
+    await world.run(() => world.step === "verify", 60_000);
+    const sources = [SOURCE, OTHER];
+    const copies = sources.flatMap((source) => stagedFrom(world, NEW, source)).toSorted();
+    expect(copies.length).toBeGreaterThan(0);
+    for (const name of [...sources, ROOT]) world.restore(name);
+    await world.pass(60_000);
+    await world.list();
+    const { setAside } = await world.repair(sources, [...sources, NEW]);
+    expect(setAside).toContainEqual({ member: NEW, table: "items", rows: copies.length });
+    expect(world.asideOf(NEW)).toStrictEqual(copies);
+    expect((await world.describe()).disorder).toBeNull();
+    expect(await world.list()).toStrictEqual([]);
+    expect((await world.operate("rebalance")).state).toBe("completed");
+  });
+});
+
 describe("writers 1: copies that are promoted when the source and the registry are lost", () => {
   it("are planned once, and set aside as they were planned", async () => {
     const world = await open();
