@@ -7,7 +7,7 @@ import { formatPath, quoteValue } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";
 import { normalizeName } from "./normalize-name.ts";
 import { type Declaration, specPath } from "./read-declaration.ts";
-import { suggestWord } from "./suggest.ts";
+import { suggestWord } from "../model/suggest.ts";
 import { errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";
 
 /** Names that unknown ones are compared with in one set: above it, an error suggests nothing. */

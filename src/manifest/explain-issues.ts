@@ -4,7 +4,7 @@ import * as z from "zod";
 import { describeValue, formatPath, quoteValue } from "./describe-value.ts";
 import { WHY } from "./fields.ts";
 import type { ManifestError } from "./manifest-error.ts";
-import { suggestWord } from "./suggest.ts";
+import { suggestWord } from "../model/suggest.ts";
 import {
   type NodePath,
   type YamlDocument,

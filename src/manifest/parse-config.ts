@@ -22,7 +22,7 @@ import {
 import { API_VERSION } from "./namespace-schema.ts";
 import { readText } from "./read-text.ts";
 import { capErrors, readYaml } from "./read-yaml.ts";
-import { suggestWord } from "./suggest.ts";
+import { suggestWord } from "../model/suggest.ts";
 import { type NodePath, type YamlDocument, errorAt, valueOffset } from "./yaml-node.ts";
 
 export interface ConfigEnvironment {

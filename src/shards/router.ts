@@ -21,9 +21,12 @@ import {
   type QueryShards,
   type QueryShardsResult,
   mergeShardResults,
+  requireAnswer,
 } from "./client/query-shards.ts";
+import { judgeQuery } from "./client/judge-query.ts";
+import { requireQueryOptions } from "./client/query-options.ts";
 import { LEAST_PROTOCOL } from "./protocol/least-protocol.ts";
-import { RefusedError } from "./protocol/refused-error.ts";
+import { RefusedError, refused } from "./protocol/refused-error.ts";
 import type { ProtocolReply } from "../model/wire/protocol.ts";
 import type { Peers } from "./protocol/peers.ts";
 import type { Runtime } from "./storage/storage.ts";
@@ -165,21 +168,26 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   /**
    * Runs one SELECT on every shard, and merges the answers. Each row is seen once: all shards
    * answer at one epoch, or the query starts over.
+   *
+   * @throws Error when an option is wrong; RefusedError when the answers need not make the right
+   * one.
    */
-  queryShards(request: QueryShards): Promise<QueryShardsResult> {
-    const { query, params = [], timeout, continueOnError = false } = request;
+  async queryShards(request: QueryShards): Promise<QueryShardsResult> {
+    requireQueryOptions(request);
+    const { query, params = [], timeout, continueOnError = false, unsafePerShard } = request;
+    const verdict = unsafePerShard === true ? undefined : judgeQuery(request);
     return this.attempt(async (view) => {
       const started = this.#runtime.now();
       const answers = await Promise.all(
         view.layout.members.map(async (member) => {
           try {
-            const asked = view.query(member, query, params);
+            const asked = view.query(member, query, params, verdict ?? undefined);
             const reply = await (timeout === undefined
               ? asked
               : within(this.#runtime, asked, timeout, member));
             return { reply, duration: this.#runtime.now() - started };
           } catch (error) {
-            if (!continueOnError || isMovedOn(error)) throw error;
+            if (!continueOnError || isMovedOn(error) || isInvalid(error)) throw error;
             return {
               error: error instanceof Error ? error.message : String(error),
               duration: this.#runtime.now() - started,
@@ -187,7 +195,11 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
           }
         }),
       );
-      return mergeShardResults(request, answers);
+      // A member refuses what is no query that reads. Of what it has run, nothing is known here.
+      if (verdict === null)
+        throw refused("invalid", "queryShards cannot read this query: write it in a simpler form");
+      requireAnswer(answers);
+      return mergeShardResults(request, answers, verdict);
     });
   }
 
@@ -285,6 +297,11 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
 
 function pauseMs(refusals: number): number {
   return Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(refusals, 20));
+}
+
+/** True for what the query itself is refused for: no member can answer it. */
+function isInvalid(error: unknown): boolean {
+  return error instanceof RefusedError && error.reason.kind === "invalid";
 }
 
 /** True for refusals after which a fresh layout, or a moment's wait, helps: nothing has run. */

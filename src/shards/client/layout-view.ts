@@ -10,7 +10,7 @@ import { directoryMember, hasKeyedDirectory } from "../../model/layout/directory
 import type { Layout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
-import type { Ask, CallMode, Claim, RouterRequest } from "../protocol/messages.ts";
+import type { Ask, CallMode, Claim, QueryReads, RouterRequest } from "../protocol/messages.ts";
 import type { QueryReply } from "../protocol/replies.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 
@@ -233,8 +233,18 @@ export class LayoutView {
     member: string,
     query: string,
     params: readonly (string | number | null)[],
+    reads?: QueryReads,
   ): Promise<QueryReply> {
-    return this.#send(member, { kind: "query", epoch: this.epoch, query, params });
+    const { epoch } = this;
+    if (reads === undefined) return this.#send(member, { kind: "query", epoch, query, params });
+    const { tables, ordered } = reads;
+    return this.#send(member, {
+      kind: "query",
+      epoch,
+      query,
+      params,
+      reads: { tables, ordered },
+    });
   }
 
   callMember(

@@ -6,14 +6,16 @@ import type { SqlRow, SqlValue } from "../storage/storage.ts";
 export type Aggregation = "merge" | "concat" | "sum" | "count" | "avg";
 
 export interface QueryShards {
-  /** A SELECT, run on every shard. */
+  /**
+   * A SELECT, run on every shard. Refused when it is not proven that the shards' answers make the
+   * one that a single object with all rows would give.
+   */
   readonly query: string;
   readonly params?: readonly (string | number | null)[];
   /**
    * `concat`: rows in the order of the shards. `merge`: one list by `orderBy`, cut to `limit`.
-   * `sum`, `count`, `avg`: one number over the query's first column. `count` adds up counts when
-   * every shard answered with one, and counts rows otherwise; `avg` takes values, not `avg(…)`:
-   * averages of shards do not make one.
+   * `sum`, `avg`: of the values of the only column; `count`: of the rows. A query that selects one
+   * `count(…)` is added up by `count` and `sum`, one `sum(…)` or `total(…)` by `sum`.
    */
   readonly aggregation: Aggregation;
   /** Column of the answer, optionally followed by `ASC` or `DESC`; several with commas. */
@@ -23,6 +25,25 @@ export interface QueryShards {
   readonly timeout?: number;
   /** True reports a failed shard in `shardResults` instead of failing the query. Default false. */
   readonly continueOnError?: boolean;
+  /**
+   * True takes each shard's own answer for the rows that it has, also where the whole is another:
+   * GROUP BY gives a group once for each shard. Default false.
+   */
+  readonly unsafePerShard?: boolean;
+}
+
+/** How the answers of all shards make one. */
+export interface Verdict {
+  /** `rows`: the shards' rows are the rows. `partial`: each shard gives one number to add up. */
+  readonly kind: "rows" | "partial";
+  /** The tables that it reads, as it names them. */
+  readonly tables: readonly string[];
+  /** True when the query's own order is the answer's: it must be by no collation. */
+  readonly ordered: boolean;
+  /** The order of a merge. */
+  readonly orderBy: string | undefined;
+  /** Rows of the whole answer at most. */
+  readonly limit: number | undefined;
 }
 
 export interface ShardResult {
@@ -45,6 +66,10 @@ export type ShardAnswer =
   | { readonly error: string; readonly duration: number };
 
 type Row = SqlRow;
+type Ordered = Pick<QueryShards, "query" | "aggregation"> & {
+  readonly orderBy?: string | undefined;
+  readonly limit?: number | undefined;
+};
 
 /**
  * @throws Error when a number is asked for and the first column holds something else, or the
@@ -53,6 +78,7 @@ type Row = SqlRow;
 export function mergeShardResults(
   request: QueryShards,
   answers: readonly ShardAnswer[],
+  verdict: Verdict | null = null,
 ): QueryShardsResult {
   const rows = answers.flatMap((answer) => ("reply" in answer ? answer.reply.rows : []));
   const shardResults = answers.map((answer, shardIndex): ShardResult => {
@@ -61,17 +87,22 @@ export function mergeShardResults(
     return { shardIndex, itemCount: answer.reply.rows.length, duration };
   });
   return {
-    data: aggregate(request, rows, isCount(request.query, answers)),
+    data: verdict
+      ? aggregate({ ...request, ...verdict }, rows, verdict.kind === "partial")
+      : aggregate(request, rows, isCount(request.query, answers)),
     shardResults,
     totalItems: rows.length,
   };
 }
 
-function aggregate(
-  request: QueryShards,
-  rows: readonly Row[],
-  isCounted: boolean,
-): number | SqlRow[] {
+/** @throws Error with the first failure when no shard has answered: nothing would be the answer. */
+export function requireAnswer(answers: readonly ShardAnswer[]): void {
+  const [first] = answers;
+  if (first && "error" in first && answers.every((answer) => "error" in answer))
+    throw new Error(`No shard has answered the query: ${first.error}`);
+}
+
+function aggregate(request: Ordered, rows: readonly Row[], isCounted: boolean): number | SqlRow[] {
   switch (request.aggregation) {
     case "concat":
       return rows.slice(0, request.limit);
@@ -132,12 +163,13 @@ function numbersOf(rows: readonly Row[]): number[] {
 
 function rowOrder(orderBy: string, first: Row | undefined): (left: Row, right: Row) => number {
   const terms = orderBy.split(",").map((term) => {
-    const [, column = "", direction = "ASC"] = /^(\S+)(?:\s+(ASC|DESC))?$/i.exec(term.trim()) ?? [];
-    if (column === "")
+    const [, named = "", direction = "ASC"] = /^(\S+)(?:\s+(ASC|DESC))?$/i.exec(term.trim()) ?? [];
+    if (named === "")
       throw new Error(`orderBy takes columns, each with ASC or DESC, not '${term.trim()}'`);
-    if (first !== undefined && !Object.hasOwn(first, column)) {
+    const column = first === undefined ? named : columnOf(first, named);
+    if (column === undefined) {
       throw new Error(
-        `orderBy names ${column}, but the query selects ${Object.keys(first).join(", ")}`,
+        `orderBy names ${named}, but the query selects ${Object.keys(first ?? {}).join(", ")}`,
       );
     }
     return { column, sign: direction.toUpperCase() === "DESC" ? -1 : 1 };
@@ -149,6 +181,12 @@ function rowOrder(orderBy: string, first: Row | undefined): (left: Row, right: R
     }
     return 0;
   };
+}
+
+/** The column of that name, in whatever case, as SQL has names. */
+function columnOf(row: Row, name: string): string | undefined {
+  if (Object.hasOwn(row, name)) return name;
+  return Object.keys(row).find((column) => column.toLowerCase() === name.toLowerCase());
 }
 
 /** A value of an answer as a key: rows are put in SQLite's own order. */

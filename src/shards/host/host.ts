@@ -39,6 +39,7 @@ import {
 } from "./message-kinds.ts";
 import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";
+import { requireBinaryOrder, requireDeclared } from "../member/declared-tables.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
@@ -459,11 +460,14 @@ export class Host {
     },
     admit: (request, chain) => this.#tickets.give(this.admission, request, chain),
     dismiss: ({ ticket }) => this.#tickets.dismiss(ticket),
-    query: ({ epoch, query, params }) => {
+    query: ({ epoch, query, params, reads }) => {
       this.#herald.tell(epoch);
-      return this.admission.run({ epoch, keys: [], endsAtOnce: true }, () =>
-        runQuery(this.sql, query, params),
-      );
+      return this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => {
+        if (reads) requireDeclared(this.#options, reads.tables);
+        const reply = runQuery(this.sql, query, params);
+        if (reads?.ordered === true) requireBinaryOrder(this.sql, query, params);
+        return reply;
+      });
     },
     locate: ({ epoch, table, id, deal }) =>
       this.admission.run({ epoch, keys: [], endsAtOnce: true }, () =>

@@ -80,6 +80,8 @@ export type RouterRequest =
       readonly epoch: number;
       readonly query: string;
       readonly params: readonly (string | number | null)[];
+      /** Must hold for the answers of all members to make one. Absent: nothing is judged. */
+      readonly reads?: QueryReads;
     }
   /**
    * Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none
@@ -92,6 +94,13 @@ export type RouterRequest =
       readonly id: string;
       readonly deal: boolean;
     };
+
+/** The tables that a query reads, by its text. */
+export interface QueryReads {
+  readonly tables: readonly string[];
+  /** True when its order is that of the answer. */
+  readonly ordered: boolean;
+}
 
 /**
  * The ways in which a call to all members runs. Both absent for every other, and unknown to

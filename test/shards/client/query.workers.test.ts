@@ -89,6 +89,7 @@ describe("queryShards", { timeout: 60_000 }, () => {
     const answer = await root.queryShards({
       query: "SELECT id FROM things ORDER BY id",
       aggregation: "concat",
+      unsafePerShard: true,
     });
     const namespace = new TestNamespace(THINGS, NAME);
     const parts = await Promise.all(
