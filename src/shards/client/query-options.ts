@@ -1,5 +1,5 @@
 /** Checks the options of a query at run time: JavaScript has no types, and JSON none either. */
-import { requireKnown, requireMilliseconds } from "../protocol/options.ts";
+import { requireKnown, requireMilliseconds, shownValue } from "../protocol/options.ts";
 import type { Aggregation, QueryShards } from "./query-shards.ts";
 
 const OPTIONS: Readonly<Record<keyof QueryShards, true>> = {
@@ -28,7 +28,7 @@ export function requireQueryOptions(request: QueryShards): void {
     throw new Error("queryShards: query must be the text of a SELECT");
   if (!Object.hasOwn(AGGREGATIONS, aggregation))
     throw new Error(
-      `queryShards: aggregation must be one of ${Object.keys(AGGREGATIONS).join(", ")}, not ${JSON.stringify(aggregation)}`,
+      `queryShards: aggregation must be one of ${Object.keys(AGGREGATIONS).join(", ")}, not ${shownValue(aggregation)}`,
     );
   if (params !== undefined) requireParams(params);
   if (orderBy !== undefined && (typeof orderBy !== "string" || orderBy.trim() === ""))
@@ -43,7 +43,7 @@ export function requireQueryOptions(request: QueryShards): void {
   for (const name of ["continueOnError", "unsafePerShard"] as const) {
     const value: unknown = request[name];
     if (value !== undefined && typeof value !== "boolean")
-      throw new Error(`queryShards: ${name} must be true or false, not ${JSON.stringify(value)}`);
+      throw new Error(`queryShards: ${name} must be true or false, not ${shownValue(value)}`);
   }
 }
 

@@ -60,7 +60,10 @@ import {
   requirePartitioner,
   specOf,
   statsOf,
+  type UnshardOptions,
+  validateRebalanceOptions,
   validateShardOptions,
+  validateUnshardOptions,
 } from "./shard-request.ts";
 import { movesOf } from "../root/waves.ts";
 
@@ -282,8 +285,9 @@ export class ShardHost {
    * empty one.
    */
   async unshard(
-    options: { readonly timeout?: number; readonly correlationId?: string } = {},
+    options: UnshardOptions = {},
   ): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
+    validateUnshardOptions(options);
     const startedAt = this.#now();
     if (!this.isSharded()) throw new Error("DO is not sharded");
     const live = await this.#describe();
@@ -299,6 +303,7 @@ export class ShardHost {
 
   /** Evens out the shards, or changes their number, and really moves the rows. */
   async rebalanceShards(options: RebalanceOptions = {}): Promise<RebalanceOutcome> {
+    validateRebalanceOptions(options);
     const startedAt = this.#now();
     if (!this.isSharded()) throw new Error("DO is not sharded");
     const live = await this.#describe();

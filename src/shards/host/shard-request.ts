@@ -6,6 +6,7 @@ import { withRowWords } from "../../model/row-words.ts";
 import type { Layout, PartitionerRef } from "../../model/layout/layout.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import { SHARD_COUNT_MAX, DEFAULT_POLICY, type NamespaceSpec } from "../../model/spec.ts";
+import { requireKnown, requireMilliseconds, requireType, shownValue } from "../protocol/options.ts";
 import { findPartitioner } from "../../model/strategies/custom.ts";
 
 export interface ShardOptions {
@@ -34,6 +35,12 @@ export interface ShardOptions {
   readonly includeMetadata?: boolean;
   /** Names for the shards, one for each, unique. */
   readonly targetShards?: readonly string[];
+}
+
+export interface UnshardOptions {
+  /** Milliseconds, default 30,000. */
+  readonly timeout?: number;
+  readonly correlationId?: string;
 }
 
 export interface RebalanceOptions {
@@ -109,21 +116,85 @@ export interface RebalanceOutcome {
 }
 
 export const SHARD_TIMEOUT_MS = 30_000;
-const STRATEGIES: ReadonlySet<string> = new Set(["hash", "range", "roundRobin", "custom"]);
+const STRATEGIES: ReadonlySet<unknown> = new Set(["hash", "range", "roundRobin", "custom"]);
+const MODES: readonly unknown[] = ["atomic", "staged", "eventual", "resumable"];
+const REBALANCES: readonly unknown[] = ["incremental", "full"];
 
-/** @throws Error with the message that the contract names. */
+const SHARD_OPTIONS: Readonly<Record<keyof ShardOptions, true>> = {
+  key: true,
+  count: true,
+  strategy: true,
+  mode: true,
+  correlationId: true,
+  timeout: true,
+  keyExtractor: true,
+  directory: true,
+  includeMetadata: true,
+  targetShards: true,
+};
+const REBALANCE_OPTIONS: Readonly<Record<keyof RebalanceOptions, true>> = {
+  targetCount: true,
+  maxSkew: true,
+  strategy: true,
+  correlationId: true,
+  timeout: true,
+};
+
+/** @throws Error with the message that the contract names, or that names the option. */
 export function validateShardOptions(options: ShardOptions): void {
-  const { key, count, strategy = "hash", targetShards } = options;
+  requireKnown("shard", options, Object.keys(SHARD_OPTIONS));
+  const { key, count, strategy = "hash", targetShards, mode, keyExtractor } = options;
   if (typeof key !== "string" || key === "") throw new Error("Shard key is required");
   if (!Number.isInteger(count) || count < 1) throw new Error("Shard count must be positive");
   if (count > SHARD_COUNT_MAX)
     throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
   if (!STRATEGIES.has(strategy)) throw new Error(`Invalid shard strategy: '${strategy}'`);
-  if (targetShards && targetShards.length !== count) {
-    throw new Error(`targetShards names ${targetShards.length} shards, but count is ${count}`);
-  }
-  if (targetShards && new Set(targetShards).size !== count)
-    throw new Error("targetShards must be unique");
+  if (mode !== undefined && !MODES.includes(mode))
+    throw new Error(`shard: mode must be one of ${MODES.join(", ")}, not ${shownValue(mode)}`);
+  requireMilliseconds("shard", "timeout", options.timeout);
+  requireType("shard", "correlationId", options.correlationId, "string");
+  requireType("shard", "directory", options.directory, "boolean");
+  requireType("shard", "includeMetadata", options.includeMetadata, "boolean");
+  requireType("shard", "keyExtractor", keyExtractor, "string");
+  if (keyExtractor !== undefined && strategy !== "custom")
+    throw new Error(
+      `shard: keyExtractor is for strategy 'custom', and ${strategy} would ignore it: leave one of them out`,
+    );
+  if (targetShards !== undefined) requireNames(targetShards, count);
+}
+
+function requireNames(names: readonly unknown[], count: number): void {
+  const wrong = Array.isArray(names)
+    ? names.find((name) => typeof name !== "string" || name === "")
+    : names;
+  if (wrong !== undefined)
+    throw new Error(`shard: targetShards must be a list of names, not of ${shownValue(wrong)}`);
+  if (names.length !== count)
+    throw new Error(`targetShards names ${names.length} shards, but count is ${count}`);
+  if (new Set(names).size !== count) throw new Error("targetShards must be unique");
+}
+
+/** @throws Error that names the option. */
+export function validateUnshardOptions(options: UnshardOptions): void {
+  requireKnown("unshard", options, ["timeout", "correlationId"]);
+  requireMilliseconds("unshard", "timeout", options.timeout);
+  requireType("unshard", "correlationId", options.correlationId, "string");
+}
+
+/** @throws Error that names the option. */
+export function validateRebalanceOptions(options: RebalanceOptions): void {
+  requireKnown("rebalanceShards", options, Object.keys(REBALANCE_OPTIONS));
+  const { maxSkew, strategy, timeout, correlationId } = options;
+  if (maxSkew !== undefined && !(Number.isFinite(maxSkew) && maxSkew >= 1))
+    throw new Error(
+      `rebalanceShards: maxSkew must be a number from 1, the largest shard over the average, not ${String(maxSkew)}`,
+    );
+  if (strategy !== undefined && !REBALANCES.includes(strategy))
+    throw new Error(
+      `rebalanceShards: strategy must be one of ${REBALANCES.join(", ")}, not ${shownValue(strategy)}`,
+    );
+  requireMilliseconds("rebalanceShards", "timeout", timeout);
+  requireType("rebalanceShards", "correlationId", correlationId, "string");
 }
 
 /** The request as a manifest would say it, for the planner's own code. */

@@ -12,7 +12,7 @@ export function requireKnown(call: string, options: unknown, known: readonly str
     if (known.includes(name)) continue;
     const near = suggestWord(name, known);
     const hint = near === null ? `It takes ${known.join(", ")}` : `Did you mean '${near}'?`;
-    throw new Error(`${call} has no option '${name}'. ${hint}`);
+    throw new Error(`${call} takes no '${name}'. ${hint}`);
   }
 }
 
@@ -21,7 +21,7 @@ export function requireMilliseconds(call: string, name: string, value: unknown):
   if (value === undefined) return;
   if (typeof value === "number" && value > 0 && value <= TIMEOUT_MS_MAX) return;
   throw new Error(
-    `${call}: ${name} must be a number of milliseconds above 0 and up to ${TIMEOUT_MS_MAX}, not ${typeof value === "number" ? value : JSON.stringify(value)}`,
+    `${call}: ${name} must be a number of milliseconds above 0 and up to ${TIMEOUT_MS_MAX}, not ${shownValue(value)}`,
   );
 }
 
@@ -33,5 +33,11 @@ export function requireType(
   type: "string" | "boolean",
 ): void {
   if (value === undefined || typeof value === type) return;
-  throw new Error(`${call}: ${name} must be a ${type}, not ${JSON.stringify(value)}`);
+  throw new Error(`${call}: ${name} must be a ${type}, not ${shownValue(value)}`);
+}
+
+/** A value of an option as an error shows it. Other than JSON it has a word for every one. */
+export function shownValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  return value !== null && typeof value === "object" ? "an object" : String(value);
 }

@@ -22,6 +22,7 @@ import type {
   ShardOptions,
   ShardOutcome,
   ShardRegistry,
+  UnshardOptions,
 } from "../host/shard-request.ts";
 import {
   type ObjectEntry,
@@ -77,7 +78,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   }
 
   unshard(
-    options: { readonly timeout?: number; readonly correlationId?: string } = {},
+    options: UnshardOptions = {},
   ): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
     return this.shards.unshard(options);
   }

@@ -3,6 +3,7 @@
  * sees it.
  */
 import type { KeyInput } from "../../model/layout/key.ts";
+import { requireKnown } from "../protocol/options.ts";
 import { ROW_BYTES_MAX } from "../storage/row-codec.ts";
 
 /**
@@ -104,7 +105,9 @@ function storedText(value: object): string {
   return text.startsWith('"') ? (JSON.parse(text) as string) : text;
 }
 
+/** @throws Error for a field that is not stored, or not as it is given. */
 export function completeThing(input: ThingInput, now: number): Thing {
+  requireKnown("put", input, THING_COLUMNS);
   const thing: Thing = {
     type: "",
     name: null,
@@ -112,14 +115,15 @@ export function completeThing(input: ThingInput, now: number): Thing {
     visibility: "private",
     createdAt: now,
     updatedAt: now,
-    ...input,
+    ...given(input),
   };
+  if (typeof thing.id !== "string" || thing.id === "") throw new Error("A thing needs an id");
+  requireFields(thing);
   // A lone surrogate cannot be stored as UTF-8; JSON.stringify escapes those in `data`.
   for (const text of [thing.id, thing.type, thing.name, thing.visibility]) {
     if (typeof text === "string" && !text.isWellFormed())
       throw new Error(`Thing ${JSON.stringify(thing.id)} has text that is not valid Unicode`);
   }
-  if (typeof thing.id !== "string" || thing.id === "") throw new Error("A thing needs an id");
   const bytes = [
     thing.id,
     thing.type,
@@ -132,6 +136,30 @@ export function completeThing(input: ThingInput, now: number): Thing {
       `Thing ${JSON.stringify(thing.id)} has ${bytes} bytes, the maximum for one row is ${ROW_BYTES_MAX}`,
     );
   return thing;
+}
+
+/** The fields that have a value: one that is undefined is left to its default. */
+function given<Input extends object>(input: Input): Input {
+  return Object.fromEntries(
+    Object.entries(input).filter(([, value]) => value !== undefined),
+  ) as Input;
+}
+
+/** SQLite would store another value, or one that is not found again. */
+function requireFields(thing: Thing): void {
+  const { id, data } = thing;
+  const refuse = (field: string, takes: string, value: unknown): never => {
+    const kind = value instanceof Date ? "a Date: pass getTime()" : typeof value;
+    throw new Error(`Thing ${JSON.stringify(id)}: ${field} must be ${takes}, not ${kind}`);
+  };
+  for (const field of ["type", "visibility"] as const)
+    if (typeof thing[field] !== "string") refuse(field, "a text", thing[field]);
+  if (thing.name !== null && typeof thing.name !== "string")
+    refuse("name", "a text or null", thing.name);
+  for (const field of ["createdAt", "updatedAt"] as const)
+    if (!Number.isSafeInteger(thing[field])) refuse(field, "whole milliseconds", thing[field]);
+  const isData = data !== null && typeof data === "object" && !Array.isArray(data);
+  if (!isData || data instanceof Date) refuse("data", "an object", data);
 }
 
 /** A stored thing. */
