@@ -445,6 +445,8 @@ export class Client {
         const { data } = await this.#router.queryShards({
           query: LIST_QUERY,
           aggregation: "concat",
+          // The notes of an item are where it is.
+          unsafePerShard: true,
         });
         views = (data as Record<string, unknown>[]).map(viewOf);
       }
