@@ -91,7 +91,8 @@ export function decideAlert(before: AlertState, facts: AlertFacts): AlertState {
       target: { environment, drifts, driftCount: open.length, commit, cause: "drift", fingerprint },
     };
   }
-  const isClean = facts.drifts.length === 0 && facts.isComplete;
+  // Warnings neither open an alert nor keep one.
+  const isClean = facts.drifts.every(({ state }) => state === "warning") && facts.isComplete;
   if (!isClean || before.target?.fingerprint === null) return before;
   return {
     ...before,

@@ -103,6 +103,7 @@ export function buildPolicy(policy: RawPolicy): Policy {
     rowsPerSecondMax: policy.rowsPerSecondMax ?? DEFAULT_POLICY.rowsPerSecondMax,
     retainHours: policy.retainHours ?? DEFAULT_POLICY.retainHours,
     ...(policy.storageBytesMax === undefined ? {} : { storageBytesMax: policy.storageBytesMax }),
+    ...(policy.maxFill === undefined ? {} : { maxFill: policy.maxFill }),
   };
 }
 

@@ -6,7 +6,7 @@ import * as z from "zod";
 
 import type { Strategy } from "../model/layout/layout.ts";
 import { STORAGE_BYTES_MAX } from "../model/member-states.ts";
-import { DEFAULT_POLICY, SHARD_COUNT_MAX } from "../model/spec.ts";
+import { DEFAULT_MAX_FILL, DEFAULT_POLICY, SHARD_COUNT_MAX } from "../model/spec.ts";
 import * as fields from "./fields.ts";
 
 export const API_VERSION = "shardctl.dev/v1";
@@ -64,6 +64,9 @@ const budgetSchema = z.strictObject(
   { error: "must be a map, for example { rows: 5000000 }" },
 );
 
+const fillError = "must be a number above 0 and below 1, such as 0.7";
+const fill = z.number({ error: fillError }).gt(0, { error: fillError }).lt(1, { error: fillError });
+
 const policyShape = {
   maxSkew: z
     .number({ error: skewError })
@@ -99,6 +102,10 @@ const policyShape = {
   storageBytesMax: fields.wholeNumber(STORAGE_LIMIT_MIN, STORAGE_BYTES_MAX).meta({
     description: `Most bytes that one object may take, with indexes and all that a change keeps for a while. Left out: ${STORAGE_BYTES_MAX}, which an object can store.`,
     examples: [8_000_000_000],
+  }),
+  maxFill: fill.meta({
+    description: `Share of what an object may store, from which on drift capacity warns; it alerts halfway from there to full. Default ${DEFAULT_MAX_FILL}.`,
+    examples: [0.7],
   }),
 };
 

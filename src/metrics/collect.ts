@@ -5,7 +5,7 @@
  */
 import { isUnderWay, type EnvironmentState } from "../reconcile/environment-state.ts";
 import type { TrackedDrift } from "../reconcile/namespace-state.ts";
-import { type ConditionType, DRIFT_KINDS, type Pause } from "../model/drift.ts";
+import { type ConditionType, DRIFT_KINDS, DRIFT_STATES, type Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
 import { STEPS, type Step } from "../model/operation.ts";
 import type { RateBudget } from "../github/port.ts";
@@ -16,7 +16,6 @@ import type { CountersStore } from "./counters-store.ts";
 
 /** Environments that get series of their own. */
 export const ENVIRONMENTS_MAX = 50;
-const DRIFT_STATES = ["watching", "open", "healing"] as const;
 const CONDITION_TYPES: readonly ConditionType[] = ["Ready", "Reconciling", "Stalled"];
 
 export interface EnvironmentFacts {

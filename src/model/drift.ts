@@ -13,7 +13,8 @@ export const DRIFT_KINDS = [
   "misplaced", // rows on a member that does not own them
   "orphan", // objects with rows that no layout names
   "unhealthy", // a member fails its health call again and again
-  "storageFull", // a member is nearly full, or ended an operation by being so
+  "capacity", // a member stores more than policy.maxFill of what an object may
+  "storageFull", // an operation ended because a member had no room left
   "unreadable", // the namespace itself does not answer
   "stalled", // an operation without progress, or a change that is made again and again without effect
   "mixedVersions", // members run different libraries, or have different tables
@@ -23,10 +24,12 @@ export const DRIFT_KINDS = [
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
 /**
- * `watching`: seen once. `open`: two ticks in a row agreed; alerts are about these. `healing`: a
- * change that heals it is under way, or waits since the last one did not last.
+ * `watching`: seen once. `open`: two ticks in a row agreed; alerts are about these. `warning`: the
+ * same, of what is shown and recorded, and no alert is sent of. `healing`: a change that heals it
+ * is under way, or waits since the last one did not last.
  */
-export type DriftState = "watching" | "open" | "healing";
+export const DRIFT_STATES = ["watching", "open", "warning", "healing"] as const;
+export type DriftState = (typeof DRIFT_STATES)[number];
 
 export interface Drift {
   readonly kind: DriftKind;

@@ -12,6 +12,7 @@
  */
 import { canonicalJson } from "./canonical.ts";
 import {
+  DEFAULT_MAX_FILL,
   DEFAULT_POLICY,
   type Policy,
   type NamespaceSpec,
@@ -48,14 +49,17 @@ export interface PolicyChange {
 export type PolicyFieldChange = {
   readonly [Field in PolicyField]: {
     readonly field: Field;
-    readonly from: Policy[Field];
-    readonly to: Policy[Field];
+    readonly from: WholePolicy[Field];
+    readonly to: WholePolicy[Field];
     /** True when more may be done than before. Changes of the same plan are judged as before. */
     readonly loosens: boolean;
   };
 }[PolicyField];
 
 export type PolicyField = Exclude<keyof Policy, "within">;
+
+/** A policy with what it leaves out. */
+export type WholePolicy = Policy & Required<Pick<Policy, "maxFill">>;
 
 const FIELDS: readonly PolicyField[] = [
   "maxSkew",
@@ -67,6 +71,7 @@ const FIELDS: readonly PolicyField[] = [
   "rowsPerSecondMax",
   "retainHours",
   "storageBytesMax",
+  "maxFill",
 ];
 
 const HEALS: readonly SelfHeal[] = ["off", "alert", "apply"];
@@ -110,12 +115,18 @@ export function policyBefore({ fields }: PolicyChange, after: Policy): Policy {
   return { ...after, ...Object.fromEntries(fields.map(({ field, from }) => [field, from])) };
 }
 
-function compareField(field: PolicyField, from: Policy, to: Policy): PolicyFieldChange[] {
+/** Fills in what a policy may leave out. */
+export function wholePolicy(policy: Policy): WholePolicy {
+  return { ...policy, maxFill: policy.maxFill ?? DEFAULT_MAX_FILL };
+}
+
+function compareField(field: PolicyField, before: Policy, after: Policy): PolicyFieldChange[] {
+  const [from, to] = [wholePolicy(before), wholePolicy(after)];
   if (isSame(from[field], to[field])) return [];
   const loosens =
     field === "windows"
       ? addsTime(from.windows, to.windows)
-      : !isSame(stricterPolicy(from, to)[field], to[field]);
+      : !isSame(wholePolicy(stricterPolicy(from, to))[field], to[field]);
   return [{ field, from: from[field], to: to[field], loosens } as PolicyFieldChange];
 }
 
@@ -126,7 +137,8 @@ function addsTime(from: readonly Window[], to: readonly Window[]): boolean {
 }
 
 export function samePolicy(left: Policy, right: Policy): boolean {
-  return FIELDS.every((field) => isSame(left[field], right[field]));
+  const [one, other] = [wholePolicy(left), wholePolicy(right)];
+  return FIELDS.every((field) => isSame(one[field], other[field]));
 }
 
 function isSame(left: unknown, right: unknown): boolean {
@@ -148,12 +160,19 @@ export function stricterPolicy(left: Policy, right: Policy): Policy {
     rowsPerSecondMax: leastOf(left.rowsPerSecondMax, right.rowsPerSecondMax),
     retainHours: Math.max(left.retainHours, right.retainHours),
     ...leastStorage(left, right),
+    ...leastFill(left, right),
   };
 }
 
 function leastStorage(left: Policy, right: Policy): Pick<Policy, "storageBytesMax"> {
   const limit = leastOf(left.storageBytesMax ?? null, right.storageBytesMax ?? null);
   return limit === null ? {} : { storageBytesMax: limit };
+}
+
+/** A limit that neither declares stays undeclared. */
+function leastFill(left: Policy, right: Policy): Pick<Policy, "maxFill"> {
+  if (left.maxFill === undefined && right.maxFill === undefined) return {};
+  return { maxFill: Math.min(wholePolicy(left).maxFill, wholePolicy(right).maxFill) };
 }
 
 /** The smaller limit; null is none. */
@@ -177,13 +196,15 @@ export function withFloors(policy: Policy, floors: PolicyFloors): Policy {
 
 /** Fields that declare more than the floors allow. */
 export function loosenedFields(policy: Policy, floors: PolicyFloors): PolicyField[] {
-  const held = withFloors(policy, floors);
+  const said = wholePolicy(policy);
+  const held = wholePolicy(withFloors(policy, floors));
+  const unsaid = wholePolicy(DEFAULT_POLICY);
   return FIELDS.filter(
     (field) =>
       // Of two lists of windows both hold, and who says nothing declares nothing.
       field !== "windows" &&
-      !isSame(policy[field], DEFAULT_POLICY[field]) &&
-      !isSame(held[field], policy[field]),
+      !isSame(said[field], unsaid[field]) &&
+      !isSame(held[field], said[field]),
   );
 }
 

@@ -44,6 +44,11 @@ export interface Policy {
    * Absent: what the runtime lets an object store, `STORAGE_BYTES_MAX`.
    */
   readonly storageBytesMax?: number;
+  /**
+   * Share of what an object may store, from which on drift `capacity` warns; it alerts halfway from
+   * there to full. Left out: `DEFAULT_MAX_FILL`.
+   */
+  readonly maxFill?: number;
 }
 
 /** Where a declaration stands, 1-based. Kept out of every fingerprint. */
@@ -102,3 +107,6 @@ export const DEFAULT_POLICY: Policy = {
   rowsPerSecondMax: null,
   retainHours: 24,
 };
+
+/** A policy without `maxFill` has this one: policies that were stored before it are read so. */
+export const DEFAULT_MAX_FILL = 0.7;

@@ -2,6 +2,7 @@
  * The page of one namespace: its state, its rows over the shards, the operation that runs, drift,
  * policy and history.
  */
+import { fillOf, formatFill } from "../model/capacity.ts";
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
 import type { Disorder } from "../model/repair.ts";
@@ -140,7 +141,7 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
     "Rows",
     "Share",
     "Bytes",
-    ...(isNamed ? ["Storage", "Library", "Schema"] : []),
+    ...(isNamed ? ["Storage", "Fill", "Library", "Schema"] : []),
     "Health",
   ];
   const rows = members.map((member) => {
@@ -161,7 +162,9 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
 
 /** As last known, also of a member that does not answer. */
 function describeFacts({ storage, library, schema }: MemberView): string[] {
-  return [storage === undefined ? "–" : formatBytes(storage), library ?? "–", schema ?? "–"];
+  const room =
+    storage === undefined ? ["–", "–"] : [formatBytes(storage), formatFill(fillOf({ storage }))];
+  return [...room, library ?? "–", schema ?? "–"];
 }
 
 /** How old the facts of a member are that does not answer now. */

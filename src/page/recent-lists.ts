@@ -55,6 +55,8 @@ function describeDriftState({ state }: Drift): string {
       return "seen once, to be confirmed";
     case "open":
       return "open";
+    case "warning":
+      return "a warning";
     case "healing":
       return "being healed";
   }

@@ -16,6 +16,8 @@ import type { HealAttempts, HealedKind } from "./heal-attempts.ts";
 /** A drift, and the pass in which it was first seen: it opens when a later look agrees. */
 export interface TrackedDrift extends Drift {
   readonly pass: number;
+  /** Also while it is only watched: its level is left later than it is reached. */
+  readonly isWarning?: boolean;
 }
 
 /**

@@ -25,6 +25,8 @@ import type { ReconcileStore } from "./ports.ts";
  */
 export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {
   readonly isHealing?: boolean;
+  /** Shown and recorded, without an alert. */
+  readonly isWarning?: boolean;
   /**
    * It is normal for so long, in milliseconds: it is shown at once, and opens when it is still
    * found after that.
@@ -66,7 +68,7 @@ function trackOne(
   found: FoundDrift,
   context: TrackContext,
 ): TrackedDrift {
-  const { isHealing = false, normalMs = 0, ...facts } = found;
+  const { isHealing = false, isWarning = false, normalMs = 0, ...facts } = found;
   const ofKind = before.filter(({ kind }) => kind === found.kind);
   const same = ofKind.find(({ reason }) => reason === found.reason);
   const wasOpen = ofKind.some(({ state }) => state !== "watching");
@@ -77,9 +79,10 @@ function trackOne(
     context.record(driftEvent(context, `${found.kind}: ${found.reason}`));
   return {
     ...facts,
+    ...(isWarning ? { isWarning } : {}),
     namespace: context.namespace,
     object: context.object,
-    state: isHealing ? "healing" : isOpen ? "open" : "watching",
+    state: isHealing ? "healing" : isOpen ? (isWarning ? "warning" : "open") : "watching",
     firstSeenAt,
     lastSeenAt: context.now,
     pass,
@@ -140,7 +143,9 @@ export async function buildReport(
 
 /** As a report lists them: by kind, then namespace. */
 export function sortDrifts(tracked: readonly TrackedDrift[]): Drift[] {
-  return tracked.map(({ pass: _pass, ...drift }): Drift => drift).toSorted(compareDrifts);
+  return tracked
+    .map(({ pass: _pass, isWarning: _isWarning, ...drift }): Drift => drift)
+    .toSorted(compareDrifts);
 }
 
 /** @param drifts sorted. */

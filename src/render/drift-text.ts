@@ -57,7 +57,12 @@ function headOf({ environment, commit, checkedAt }: DriftReport, now: number): s
 
 function driftLines(drift: Drift, now: number, palette: Palette): string[] {
   const paint = drift.state === "open" ? palette.red : palette.yellow;
-  const state = { open: "open", watching: "seen once", healing: "being corrected" }[drift.state];
+  const state = {
+    open: "open",
+    watching: "seen once",
+    warning: "a warning",
+    healing: "being corrected",
+  }[drift.state];
   return [
     `${paint(drift.kind)} · ${printable(placeOf(drift))} · ${state}, since ${formatAge(drift.firstSeenAt, now)}`,
     `  ${printable(drift.reason)}`,

@@ -2,6 +2,7 @@
 import { formatCount, formatQuantity, formatWindow } from "../model/figures.ts";
 import { STORAGE_BYTES_MAX } from "../model/member-states.ts";
 import { manifestField, type PolicyChange, type PolicyFieldChange } from "../model/policy.ts";
+import { formatFill } from "../model/capacity.ts";
 import type { Window } from "../model/spec.ts";
 
 /** "selfHeal alert → apply (loosens), budget.rows 100 → no limit (loosens)". */
@@ -30,6 +31,8 @@ function describeValues(change: PolicyFieldChange): readonly [string, string] {
       return [formatQuantity(change.from, "hour"), formatQuantity(change.to, "hour")];
     case "storageBytesMax":
       return [describeBytes(change.from), describeBytes(change.to)];
+    case "maxFill":
+      return [formatFill(change.from), formatFill(change.to)];
   }
 }
 

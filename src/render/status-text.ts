@@ -3,6 +3,7 @@
  * share and health.
  */
 import type { NamespaceReport } from "../model/api.ts";
+import { fillOf, formatFill } from "../model/capacity.ts";
 import { formatBytes, formatCount, formatShare, formatQuantity } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
 import type { LiveNamespace, MemberStatus, RowIds } from "../model/live.ts";
@@ -133,7 +134,7 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
       : { text: `unhealthy: ${printable(member.error ?? "no reason given")}`, paint: palette.red },
   ]);
   const heads = [
-    ...(isNamed ? ["STORAGE", "LIBRARY", "SCHEMA"] : []),
+    ...(isNamed ? ["STORAGE", "FILL", "LIBRARY", "SCHEMA"] : []),
     ...(isRemembered ? ["AS OF"] : []),
   ];
   return [
@@ -146,7 +147,14 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
         { align: "right" },
         { align: "right" },
         { align: "right" },
-        ...(isNamed ? ([{ align: "right" }, { align: "left" }, { align: "left" }] as const) : []),
+        ...(isNamed
+          ? ([
+              { align: "right" },
+              { align: "right" },
+              { align: "left" },
+              { align: "left" },
+            ] as const)
+          : []),
         ...(isRemembered ? ([{ align: "left" }] as const) : []),
         { align: "left" },
       ],
@@ -166,6 +174,7 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
 function factCells({ storage, library, schema }: MemberStatus): Cell[] {
   return [
     storage === undefined ? "–" : formatBytes(storage),
+    storage === undefined ? "–" : formatFill(fillOf({ storage })),
     printable(library ?? "–"),
     printable(schema ?? "–"),
   ];

@@ -55,6 +55,7 @@ const policy = z.strictObject({
   rowsPerSecondMax: count.nullable(),
   retainHours: z.number(),
   storageBytesMax: count.exactOptional(),
+  maxFill: z.number().exactOptional(),
 });
 
 const namespaceSpec: z.ZodType<NamespaceSpec> = z

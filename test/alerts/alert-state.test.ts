@@ -80,6 +80,16 @@ describe("what is told", () => {
       told: [],
     },
     {
+      name: "nothing of a warning",
+      ticks: [tick([drift("orders", "warning")]), tick([drift("orders", "warning")])],
+      told: [],
+    },
+    {
+      name: "the end of a drift that is a warning again",
+      ticks: [tick([orders]), tick([drift("orders", "warning")])],
+      told: ["orders", "closed"],
+    },
+    {
       name: "a drift, once",
       ticks: [tick([orders]), tick([orders]), tick([orders])],
       told: ["orders"],

@@ -128,6 +128,7 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   policy("budget-zero", "budget: { rows: 0 }"),
   policy("budget-number", "budget: 5000000"),
   policy("rows-per-second-negative", "rowsPerSecondMax: -5\nretainHours: 1.5"),
+  policy("max-fill-percent", "maxFill: 70"),
   policy("suspend-text", 'suspend: "true"'),
   bad(
     "label-number",

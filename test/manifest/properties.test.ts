@@ -220,6 +220,7 @@ const policy: fc.Arbitrary<Policy> = fc.record({
   rowsPerSecondMax: positive,
   retainHours: fc.integer({ min: 0, max: 8760 }),
   storageBytesMax: fc.integer({ min: 1_000_000, max: 10_000_000_000 }),
+  maxFill: fc.double({ min: 0.01, max: 0.99, noNaN: true }),
 });
 const labels = fc.dictionary(
   fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,12}$/u),

@@ -4,6 +4,7 @@ import {
   comparePolicies,
   followedPolicy,
   guardPolicy,
+  samePolicy,
   stricterPolicy,
   withFloors,
 } from "../../src/model/policy.ts";
@@ -48,6 +49,8 @@ const FIELDS: readonly (readonly [Partial<Policy>, Partial<Policy>, boolean])[] 
   [{}, { storageBytesMax: 50_000_000 }, false],
   [{ storageBytesMax: 50_000_000 }, NO_STORAGE_LIMIT, true],
   [{ storageBytesMax: 50_000_000 }, { storageBytesMax: 60_000_000 }, true],
+  [{ maxFill: 0.7 }, { maxFill: 0.9 }, true],
+  [{ maxFill: 0.9 }, { maxFill: 0.7 }, false],
 ];
 
 describe("a change of policy", () => {
@@ -157,5 +160,18 @@ describe("the owner's floors", () => {
   it("are the same in any order", () => {
     const [one, two] = [policy({ maxSkew: 3, budgetRows: 9 }), policy({ suspend: true })];
     expect(stricterPolicy(one, two)).toEqual(stricterPolicy(two, one));
+  });
+});
+
+describe("a policy that was stored before it had maxFill", () => {
+  it("is the one with its default", () => {
+    const named = { ...DEFAULT_POLICY, maxFill: 0.7 };
+    expect(samePolicy(DEFAULT_POLICY, named)).toBe(true);
+    expect(comparePolicies([spec("orders", { policy: named })], applied({ orders: {} }))).toEqual(
+      [],
+    );
+    expect(withFloors(DEFAULT_POLICY, { maxFill: 0.9 }).maxFill).toBe(0.7);
+    expect(withFloors(DEFAULT_POLICY, { maxFill: 0.5 }).maxFill).toBe(0.5);
+    expect(stricterPolicy(DEFAULT_POLICY, DEFAULT_POLICY)).toEqual(DEFAULT_POLICY);
   });
 });

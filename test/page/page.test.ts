@@ -282,7 +282,12 @@ describe("pages", () => {
       await toText(renderOverview(overview({ namespaces: faulty }), LINKS))
     ).replaceAll("&#39;", "'");
     const found = [FULL, MIXED].flatMap(driftsOf);
-    expect(found.map(({ kind }) => kind)).toEqual(["storageFull", "unhealthy", "mixedVersions"]);
+    expect(found.map(({ kind }) => kind)).toEqual([
+      "capacity",
+      "storageFull",
+      "unhealthy",
+      "mixedVersions",
+    ]);
     for (const { kind, reason, remedy } of found)
       for (const text of [kind, reason, remedy]) expect(shown).toContain(text);
   });

@@ -117,18 +117,99 @@ describe("members of several versions", () => {
   });
 });
 
-describe("a member that is nearly full", () => {
-  it("is a drift with its name and the way out, until it has room again", async () => {
-    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });
-    const [name = ""] = shardNames("orders", 0, 4);
-    world.live.edit("orders", { facts: { [name]: { storage: 9_500_000_000 } } });
-    await world.tick(2);
-    expect(await world.drifts()).toMatchObject([
-      { kind: "storageFull", state: "open", reason: `${name} is nearly full` },
+describe("members that fill up", () => {
+  const [one = "", two = ""] = shardNames("orders", 0, 4);
+  const fill = (world: ReconcilerFixture, share: number, more: object = {}): void =>
+    world.live.edit("orders", {
+      facts: { [one]: { storage: share * 10_000_000_000, ...more }, [two]: { storage: 1_000_000 } },
+    });
+  const open = (maxFill?: number): ReconcilerFixture => {
+    const policy = maxFill === undefined ? {} : { maxFill };
+    return new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders({ policy })] });
+  };
+
+  it("warn from 70 % on, alert from 85 % on, and stay at a level a little below it", async () => {
+    const world = open();
+    const seen: [number, string | undefined][] = [];
+    for (const share of [0.69, 0.7, 0.69, 0.67, 0.849, 0.85, 0.84, 0.82, 0.1]) {
+      fill(world, share);
+      await world.tick(2);
+      seen.push([share, (await world.drifts()).find(({ kind }) => kind === "capacity")?.state]);
+    }
+    expect(seen).toEqual([
+      [0.69, undefined],
+      [0.7, "warning"],
+      [0.69, "warning"],
+      [0.67, undefined],
+      [0.849, "warning"],
+      [0.85, "open"],
+      [0.84, "open"],
+      [0.82, "warning"],
+      [0.1, undefined],
     ]);
-    world.live.edit("orders", { facts: { [name]: { storage: 1_000_000 } } });
-    await world.tick();
+  });
+
+  it("name the member, its size, and the shards that would have room", async () => {
+    const world = open();
+    fill(world, 0.87);
+    await world.tick(2);
+    expect((await world.report()).drifts).toMatchObject([
+      {
+        kind: "capacity",
+        state: "open",
+        reason: "members store more than 85 % of what one object may",
+        detail: `${one} stores 8.7 GB (87 %)`,
+        remedy: expect.stringMatching(/^6 shards would be at 58 %: raise spec\.count to 6/),
+      },
+    ]);
+  });
+
+  it("go by policy.storageBytesMax, where an object may store less", async () => {
+    const policy = { storageBytesMax: 50_000_000 };
+    const world = new ReconcilerFixture({
+      live: [hashed("orders", 4)],
+      specs: [orders({ policy })],
+    });
+    fill(world, 0.0044);
+    await world.tick(2);
+    expect((await world.report()).drifts).toMatchObject([
+      { kind: "capacity", state: "open", detail: `${one} stores 44.0 MB (88 %)` },
+    ]);
+  });
+
+  it("go by policy.maxFill", async () => {
+    const world = open(0.9);
+    fill(world, 0.88);
+    await world.tick(2);
     expect(await world.drifts()).toEqual([]);
+  });
+
+  it("keep their last size, with its age, when they do not answer", async () => {
+    const world = open();
+    fill(world, 0.9);
+    await world.tick(2);
+    fill(world, 0.9, { saidAt: Date.UTC(2026, 0, 2, 3, 4) });
+    await world.tick(2);
+    expect((await world.report()).drifts).toMatchObject([
+      {
+        kind: "capacity",
+        state: "open",
+        detail: `${one} stores 9.0 GB (90 %, as of 2026-01-02T03:04Z)`,
+      },
+    ]);
+  });
+
+  it("stay known while the namespace itself is silent", async () => {
+    const world = open();
+    fill(world, 0.9);
+    await world.tick(2);
+    world.live.breakCalls("orders", { kind: "unreachable", message: "no route" }, 9);
+    world.now += 3_600_000;
+    await world.tick(2);
+    expect((await world.drifts()).map(({ kind, state }) => [kind, state])).toContainEqual([
+      "capacity",
+      "open",
+    ]);
   });
 });
 

@@ -173,7 +173,9 @@ describe("renderStatus", () => {
       "../golden/render/status-remembered.txt",
     );
     const text = renderStatus([live({ members: [remembered, ...others] })], { now });
-    expect(text).toMatch(/orders-shard-0 .* 98\.0 kB +0\.1\.0 +5f2a0c3b9d17 +2h 5m ago +unhealthy/);
+    expect(text).toMatch(
+      /orders-shard-0 .* 98\.0 kB +0 % +0\.1\.0 +5f2a0c3b9d17 +2h 5m ago +unhealthy/,
+    );
     // Nothing is remembered of members that answer, or that never said anything.
     expect(
       renderStatus([live({ members: others.map((member) => ({ ...member, ...facts })) })], { now }),

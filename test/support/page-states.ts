@@ -259,7 +259,9 @@ export const LOST: LiveNamespace = withKnownLoss(
 /** Returns the faults of a namespace and its members, in the words of reconciliation. */
 export function driftsOf(live: LiveNamespace): Drift[] {
   const { disorder } = live;
-  const found = disorder ? [disorderFault({ ...live, disorder })] : memberFaults(live);
+  const found = disorder
+    ? [disorderFault({ ...live, disorder })]
+    : memberFaults(live, { faults: [], spec: null });
   return found.map(({ kind, reason, detail, remedy }) =>
     drift(kind, live.name, { reason, detail, remedy }),
   );

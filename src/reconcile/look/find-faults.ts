@@ -7,11 +7,12 @@
 import { describeDisorder, remedyOf } from "../../model/disorder.ts";
 import { formatQuantity } from "../../model/figures.ts";
 import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
-import { describeFullness, describeMix, endedFull, nearlyFull } from "../../model/member-states.ts";
+import { describeMix, endedFull } from "../../model/member-states.ts";
 import type { Notice } from "../../model/plan.ts";
 import { describeRelapse, hasRelapsedOften } from "../heal-attempts.ts";
 import type { AuditFinding, NamespaceState } from "../namespace-state.ts";
 import type { FoundDrift } from "../track-drifts.ts";
+import { capacityFault } from "./capacity-fault.ts";
 
 /**
  * A running operation without progress for so long has stalled: longer than any backoff of its
@@ -57,9 +58,17 @@ export function unreadableFault(
   return { kind: "unreadable", reason, detail: failure.message, remedy };
 }
 
-/** All that is wrong with members as they are, whatever runs. */
-export function memberFaults(live: LiveNamespace): FoundDrift[] {
-  return [...unhealthyFault(live), ...storageFullFault(live), ...mixedVersionsFault(live)];
+/** All that is wrong with members as they are, whatever runs. @param known of earlier looks. */
+export function memberFaults(
+  live: LiveNamespace,
+  known: Pick<NamespaceState, "faults" | "spec">,
+): FoundDrift[] {
+  return [
+    ...unhealthyFault(live),
+    ...capacityFault(live, known),
+    ...storageFullFault(live),
+    ...mixedVersionsFault(live),
+  ];
 }
 
 /** Members that do not answer. A deleted shard is one: it does not know its namespace any more. */
@@ -78,30 +87,16 @@ export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
 }
 
 /**
- * Members without room, now or soon. Nothing was committed that cannot be activated: the space is
- * met before the cutover.
+ * An operation that ended for lack of room. Nothing was committed that cannot be activated: the
+ * space is met before the cutover.
  */
 export function storageFullFault(live: LiveNamespace): FoundDrift[] {
-  const full = nearlyFull(live.members);
-  const isEnded = endedFull(live);
-  if (full.length === 0 && !isEnded) return [];
-  const names = full.map(({ name }) => name);
-  const ended = isEnded
-    ? [`operation ${live.operation?.id ?? ""} ended because a member has no room left`]
-    : [];
-  const nearly =
-    full.length === 0
-      ? []
-      : [`${listNames(names)} ${full.length === 1 ? "is" : "are"} nearly full`];
-  const details = [
-    ...full.slice(0, NAMES_MAX).map(describeFullness),
-    ...(isEnded ? [live.operation?.fault?.message ?? ""] : []),
-  ];
+  if (!endedFull(live)) return [];
   return [
     {
       kind: "storageFull",
-      reason: [...ended, ...nearly].join("; "),
-      detail: details.join("; "),
+      reason: `operation ${live.operation?.id ?? ""} ended because a member has no room left`,
+      detail: live.operation?.fault?.message ?? null,
       remedy:
         "Nothing was committed. Delete rows that are not needed or drop indexes on the member that is full; then shard, or raise spec.count while there is still room: rows that move are held twice for a while.",
     },

@@ -128,7 +128,7 @@ function holdForged(
   const faults = track(
     held,
     [
-      ...memberFaults(live),
+      ...memberFaults(live, state),
       forgedFault(what),
       ...relapseFaults(state),
       ...auditFaults(state.audit, false),
@@ -171,7 +171,7 @@ async function planSpec(
   const { selfHeal } = spec.policy;
   const isSilenced = selfHeal === "off";
   const common = [
-    ...memberFaults(live),
+    ...memberFaults(live, state),
     ...relapseFaults(state),
     ...auditFaults(state.audit, selfHeal === "apply")
       .filter(({ kind }) => kind === "orphan" || !isSilenced)

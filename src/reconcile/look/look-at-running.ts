@@ -58,7 +58,7 @@ export async function followOperation(
     faults: track(
       state,
       [
-        ...memberFaults(live),
+        ...memberFaults(live, state),
         ...stalled,
         ...relapseFaults(state),
         ...healing(state, auditFaults(state.audit, true)),
@@ -106,7 +106,7 @@ export function waitInRun(
     faults: track(
       state,
       [
-        ...memberFaults(live),
+        ...memberFaults(live, state),
         ...relapseFaults(state),
         ...healing(state, auditFaults(state.audit, true)),
       ],

@@ -34,6 +34,7 @@ import { endHeal, uncountHeal } from "../heal-attempts.ts";
 import type { ReconcilePorts } from "../ports.ts";
 import { retryDelayMs } from "../schedule.ts";
 import type { FoundDrift } from "../track-drifts.ts";
+import { capacityAsKnown } from "./capacity-fault.ts";
 import { auditFaults, memberFaults, relapseFaults, unreadableFault } from "./find-faults.ts";
 import { settleAtRest } from "./look-at-rest.ts";
 import { followOperation, waitInRun } from "./look-at-running.ts";
@@ -110,7 +111,13 @@ function noteSilence(
     silences >= SILENCES_MAX;
   return {
     ...state,
-    faults: track(state, before.spec === null ? [] : [fault, ...relapseFaults(state)], context),
+    faults: track(
+      state,
+      before.spec === null
+        ? []
+        : [fault, ...capacityAsKnown(before.faults), ...relapseFaults(state)],
+      context,
+    ),
     condition: conditionOf(state, now, {
       type: needsPerson ? "Stalled" : "Reconciling",
       reason:
@@ -150,7 +157,7 @@ export function holdDisordered(
   };
   const found = [
     disorderFault(live),
-    ...otherFaults(live),
+    ...otherFaults(live, state),
     ...relapseFaults(state),
     ...auditFaults(state.audit, false),
   ];
@@ -177,13 +184,13 @@ export function disorderFault({ name, disorder }: Disordered): FoundDrift {
  * Of members that the disorder does not speak of. The members that a lost registry names may be
  * none.
  */
-function otherFaults(live: Disordered): FoundDrift[] {
+function otherFaults(live: Disordered, known: NamespaceState): FoundDrift[] {
   const { disorder, members } = live;
   if (disorder.kind === "registryLost") return [];
-  return memberFaults({
-    ...live,
-    members: members.filter(({ name }) => !disorder.members.includes(name)),
-  });
+  return memberFaults(
+    { ...live, members: members.filter(({ name }) => !disorder.members.includes(name)) },
+    known,
+  );
 }
 
 /**

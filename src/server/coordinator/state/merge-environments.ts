@@ -146,7 +146,8 @@ function withoutLeave(state: NamespaceState): NamespaceState {
 
 /** A drift that was seen once is seen anew; one that people heard of is not told again. */
 function asTold(drift: TrackedDrift): TrackedDrift[] {
-  return drift.state === "watching" ? [] : [{ ...drift, state: "open", pass: 0 }];
+  if (drift.state === "watching") return [];
+  return [{ ...drift, state: drift.state === "warning" ? "warning" : "open", pass: 0 }];
 }
 
 function mergeAlerts(
