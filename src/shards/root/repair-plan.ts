@@ -79,17 +79,17 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const told = [...answers].flatMap(([member, answer]) =>
     isKnown(answer) ? [{ member, ...answer }] : [],
   );
-  const begun = groundOf(told);
-  const heard = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
-  const newestEpoch = Math.max(heard, ...begun.map(({ epoch }) => epoch));
   const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
+  const heard = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
+  const acting = told.filter(({ epoch }) => epoch === heard && isSharded(heard));
+  const isKnownEpoch = acting.length > 0 || isProvenElse(facts, { told, epoch: heard, trouble });
+  const begun = isKnownEpoch ? [] : groundOf(told, heard);
+  const newestEpoch = begun[0]?.epoch ?? heard;
   const isRegistryLost =
     registry.epoch < newestEpoch ||
     trouble?.kind === "registryLost" ||
     told.some(({ moving }) => moving !== null && moving.operation > newest);
-  const provers = (newestEpoch > heard ? begun : told).filter(
-    ({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch),
-  );
+  const provers: readonly Proof[] = begun.length > 0 ? begun : acting;
   const layout =
     registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
   const end = isRegistryLost ? endOfUnknown(answers, told, layout, newestEpoch) : null;
@@ -103,7 +103,8 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const isBeside = suspectsDirectory && mends.length === 0;
   const obstacles = [
     ...(isBeside ? refuseBeside(running) : []),
-    ...findObstacles(facts, { newestEpoch, trouble, layout, isRegistryLost, told, provers }),
+    ...findObstacles(facts, layout, provers),
+    ...(isRegistryLost && !isKnownEpoch && begun.length === 0 ? [NOBODY_KNOWN] : []),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
   ];
@@ -142,35 +143,39 @@ interface Proof {
 }
 
 /**
- * The epochs and layouts from which operations began that somebody takes part in: a target proves
- * them where the root and all that were members then have lost what they knew.
+ * The newest epoch and layout from which operations began that somebody takes part in, if it is
+ * newer than all that is known else: a target proves it where the root and all that were members
+ * then have lost what they knew.
  */
-function groundOf(told: Told): Proof[] {
-  return told.flatMap(({ member, moving }) =>
+function groundOf(told: Told, heard: number): Proof[] {
+  const grounds = told.flatMap(({ member, moving }) =>
     moving?.epochFrom === undefined
       ? []
       : [{ member, epoch: moving.epochFrom, layout: moving.from }],
   );
+  const newest = Math.max(heard, ...grounds.map(({ epoch }) => epoch));
+  return newest === heard ? [] : grounds.filter(({ epoch }) => epoch === newest);
 }
 
-/** Lists the obstacles to a proven registry. */
+/** True when the epoch is proven though no member acts by it. */
+function isProvenElse(
+  { root, registry }: RepairFacts,
+  known: { readonly told: Told; readonly epoch: number; readonly trouble: Trouble | null },
+): boolean {
+  const { told, epoch, trouble } = known;
+  return (
+    isFirst(told, epoch) ||
+    isUnknownToWitness(told, epoch, trouble?.by ?? nextShard(root, registry.layout)) ||
+    isCommittedSince(registry.epoch, epoch, trouble)
+  );
+}
+
+/** Lists the obstacles to a registry that is proven by these. */
 function findObstacles(
-  { root, registry, answers }: RepairFacts,
-  heard: {
-    readonly newestEpoch: number;
-    readonly trouble: Trouble | null;
-    readonly layout: Layout;
-    readonly isRegistryLost: boolean;
-    readonly told: Told;
-    readonly provers: readonly Proof[];
-  },
+  { answers }: RepairFacts,
+  layout: Layout,
+  provers: readonly Proof[],
 ): string[] {
-  const { newestEpoch, trouble, layout, isRegistryLost, told, provers } = heard;
-  const isProven =
-    provers.length > 0 ||
-    isFirst(told, newestEpoch) ||
-    isUnknownToWitness(told, newestEpoch, trouble?.by ?? nextShard(root, registry.layout)) ||
-    isCommittedSince(registry.epoch, newestEpoch, trouble);
   return [
     ...[...answers]
       .filter(([, answer]) => answer === "silent")
@@ -178,7 +183,6 @@ function findObstacles(
     ...provers
       .filter((prover) => !sameLayout(layout, prover.layout))
       .map(({ member }) => `${member} ${OTHER_LAYOUT}`),
-    ...(isRegistryLost && !isProven ? [NOBODY_KNOWN] : []),
   ];
 }
 
