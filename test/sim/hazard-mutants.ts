@@ -513,9 +513,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "first-operation-proves-nothing",
     needs: "hasSetbacks",
     rule: "repair-proves: who takes part in the first operation proves that nothing was cut over before it",
-    edits: [
-      { file: "shards/root/repair-plan.ts", find: "isFirst(told, newestEpoch) ||", replace: "" },
-    ],
+    edits: [{ file: "shards/root/repair-plan.ts", find: "isFirst(told, epoch) ||", replace: "" }],
   },
   {
     name: "left-rows-in-the-way",

@@ -79,19 +79,8 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const told = [...answers].flatMap(([member, answer]) =>
     isKnown(answer) ? [{ member, ...answer }] : [],
   );
-  const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
-  const heard = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
-  const acting = told.filter(({ epoch }) => epoch === heard && isSharded(heard));
-  const isKnownEpoch = acting.length > 0 || isProvenElse(facts, { told, epoch: heard, trouble });
-  const begun = isKnownEpoch ? [] : groundOf(told, heard);
-  const newestEpoch = begun[0]?.epoch ?? heard;
-  const isRegistryLost =
-    registry.epoch < newestEpoch ||
-    trouble?.kind === "registryLost" ||
-    told.some(({ moving }) => moving !== null && moving.operation > newest);
-  const provers: readonly Proof[] = begun.length > 0 ? begun : acting;
-  const layout =
-    registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
+  const proven = proveRegistry(facts, told);
+  const { epoch: newestEpoch, layout, isRegistryLost } = proven;
   const end = isRegistryLost ? endOfUnknown(answers, told, layout, newestEpoch) : null;
   const mends = findMends(facts, layout, isRegistryLost, end);
   const losses = mends.flatMap(({ member, layout: taken }) =>
@@ -103,8 +92,7 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const isBeside = suspectsDirectory && mends.length === 0;
   const obstacles = [
     ...(isBeside ? refuseBeside(running) : []),
-    ...findObstacles(facts, layout, provers),
-    ...(isRegistryLost && !isKnownEpoch && begun.length === 0 ? [NOBODY_KNOWN] : []),
+    ...findObstacles(facts, proven),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
   ];
@@ -142,6 +130,37 @@ interface Proof {
   readonly layout: Layout;
 }
 
+/** The registry that the objects prove together. */
+interface ProvenRegistry {
+  readonly epoch: number;
+  readonly layout: Layout;
+  readonly provers: readonly Proof[];
+  readonly isProven: boolean;
+  /** True where the root's own registry is another one, or cannot be trusted. */
+  readonly isRegistryLost: boolean;
+}
+
+function proveRegistry(facts: RepairFacts, told: Told): ProvenRegistry {
+  const { root, registry, newest } = facts;
+  const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
+  const heard = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
+  const acting = told.filter(({ epoch }) => epoch === heard && isSharded(heard));
+  const isKnownEpoch = acting.length > 0 || isProvenElse(facts, { told, epoch: heard, trouble });
+  const begun = isKnownEpoch ? [] : groundOf(told, heard);
+  const epoch = begun[0]?.epoch ?? heard;
+  const provers: readonly Proof[] = begun.length > 0 ? begun : acting;
+  return {
+    epoch,
+    layout: registry.epoch === epoch ? registry.layout : (provers[0]?.layout ?? registry.layout),
+    provers,
+    isProven: isKnownEpoch || begun.length > 0,
+    isRegistryLost:
+      registry.epoch < epoch ||
+      trouble?.kind === "registryLost" ||
+      told.some(({ moving }) => moving !== null && moving.operation > newest),
+  };
+}
+
 /**
  * The newest epoch and layout from which operations began that somebody takes part in, if it is
  * newer than all that is known else: a target proves it where the root and all that were members
@@ -170,11 +189,10 @@ function isProvenElse(
   );
 }
 
-/** Lists the obstacles to a registry that is proven by these. */
+/** Lists the obstacles to this registry. */
 function findObstacles(
   { answers }: RepairFacts,
-  layout: Layout,
-  provers: readonly Proof[],
+  { layout, provers, isRegistryLost, isProven }: ProvenRegistry,
 ): string[] {
   return [
     ...[...answers]
@@ -183,6 +201,7 @@ function findObstacles(
     ...provers
       .filter((prover) => !sameLayout(layout, prover.layout))
       .map(({ member }) => `${member} ${OTHER_LAYOUT}`),
+    ...(isRegistryLost && !isProven ? [NOBODY_KNOWN] : []),
   ];
 }
 
