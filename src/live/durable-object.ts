@@ -106,8 +106,12 @@ export function createObjectAccess(
       const checked = answer.ok ? checkNamespace(ref, answer.value) : answer;
       return checked.ok ? success(namespaceForOthers(checked.value)) : checked;
     },
-    async distribute(ref, distribution) {
-      const answer = await ask(ref, { kind: "distribute", distribution }, DISTRIBUTE_TIMEOUT_MS);
+    async distribute(ref, distribution, isExact = false) {
+      const answer = await ask(
+        ref,
+        { kind: "distribute", distribution, ...(isExact && { exact: true }) },
+        DISTRIBUTE_TIMEOUT_MS,
+      );
       return answer.ok ? checkDistribution(ref, answer.value) : answer;
     },
     operation: (ref, id) => follow(ask(ref, { kind: "operation", id })),

@@ -24,8 +24,14 @@ export interface LiveReader {
    * be; by default they are taken now.
    */
   describe(ref: NamespaceRef, countsMaxAgeMs?: number): Promise<LiveResult<LiveNamespace>>;
-  /** Counts by a key that need not be the live one. */
-  distribute(ref: NamespaceRef, request: DistributionRequest): Promise<LiveResult<Distribution>>;
+  /**
+   * Counts by a key that need not be the live one. Large namespaces are sampled, unless `isExact`.
+   */
+  distribute(
+    ref: NamespaceRef,
+    request: DistributionRequest,
+    isExact?: boolean,
+  ): Promise<LiveResult<Distribution>>;
   /** One operation of the namespace, running or ended. */
   operation(ref: NamespaceRef, id: number): Promise<LiveResult<OperationStatus>>;
   /** Ended and running operations, newest first, at most `limit` (1 … 1000). */

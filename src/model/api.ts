@@ -22,6 +22,8 @@ export const EXPIRES_HEADER = "x-shardctl-token-expires";
 export interface PlanRequest {
   readonly desired: DesiredState;
   readonly basis?: string;
+  /** True to count every row now, where otherwise kept counts and samples do. */
+  readonly exact?: boolean;
 }
 
 /** `POST /v1/plans/:fingerprint/apply`. */

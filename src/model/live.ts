@@ -161,5 +161,11 @@ export interface Distribution extends Count {
   readonly members: readonly MemberDistribution[];
   /** Null when every row was read; else every n-th row was, and counts are scaled up. */
   readonly sampledEvery: number | null;
+  /**
+   * How many times the variance of rows drawn one by one the sample has, as measured: rows that
+   * stand side by side are often alike. Absent for 1.
+   */
+  readonly clustering?: number;
+  /** The oldest count that a sample is scaled by, or when every row was read. */
   readonly countedAt: number;
 }

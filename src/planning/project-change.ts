@@ -163,7 +163,8 @@ function estimateError(
 ): Change["estimate"] {
   const most = Math.max(1, ...rowsAfter);
   const every = distribution.sampledEvery ?? 1;
-  const sampling = CONFIDENCE_95 * Math.sqrt((every - 1) / most);
+  const clustering = distribution.clustering ?? 1;
+  const sampling = CONFIDENCE_95 * Math.sqrt((clustering * (every - 1)) / most);
   const cut =
     to.kind === "range" ? Math.max(0, ...halvedRows(to, distribution).values()) / most : 0;
   return sampling + cut > 0 || distribution.sampledEvery !== null

@@ -22,12 +22,14 @@ export const READS_MAX = 16;
  * @param knownRefs namespaces of the environment that were live once; the ones without a manifest
  * come back as unmanaged.
  * @param basis the earlier plan that the new one will be built on, or null.
+ * @param isExact counts every row now: no kept count, and no sample.
  */
 export async function gatherLive(
   reader: LiveReader,
   desired: DesiredState,
   knownRefs: readonly NamespaceRef[],
   basis: Plan | null = null,
+  isExact = false,
 ): Promise<LiveState> {
   const wanted = new Map<
     string,
@@ -43,7 +45,7 @@ export async function gatherLive(
     .map(([, entry]) => entry);
   return {
     namespaces: await runBounded(sorted, READS_MAX, ({ ref, spec }) =>
-      readEntry(reader, ref, spec, basis),
+      readEntry(reader, ref, spec, { basis, isExact }),
     ),
   };
 }
@@ -52,16 +54,16 @@ async function readEntry(
   reader: LiveReader,
   ref: NamespaceRef,
   spec: NamespaceSpec | null,
-  basis: Plan | null,
+  { basis, isExact }: { readonly basis: Plan | null; readonly isExact: boolean },
 ): Promise<LiveEntry> {
-  const namespace = await reader.describe(ref, ASKED_AGE_MAX_MS);
+  const namespace = await reader.describe(ref, isExact ? 0 : ASKED_AGE_MAX_MS);
   const decided = spec === null ? null : decideNamespace(spec, namespace, basis);
   const request = decided?.kind === "decided" ? decided.request : null;
   return {
     ref,
     namespace,
     decided,
-    distribution: request === null ? null : await reader.distribute(ref, request),
+    distribution: request === null ? null : await reader.distribute(ref, request, isExact),
   };
 }
 

@@ -78,6 +78,7 @@ export async function lookAtPlan(
  * null.
  * @param remembers false for what is only proposed: no namespace becomes a known one of the
  * environment by it. Otherwise those do that are or were sharded: a typing mistake is none.
+ * @param isExact counts every row, where otherwise a sample may do.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`, `conflict` when
  * a declared namespace could not be read: there is no plan then, and nothing is stored. `conflict`,
  * too, for a second plan of the same fingerprint and commit with other labels or files than
@@ -88,8 +89,9 @@ export async function makePlan(
   given: DesiredState,
   basis: string | null,
   remembers = true,
+  isExact = false,
 ): Promise<MadePlan> {
-  const plan = await planNow(parts, given, basis);
+  const plan = await planNow(parts, given, basis, isExact);
   refuseGaps(plan.result);
   return { plan: plan.result, body: await store(parts, plan, remembers) };
 }
@@ -105,13 +107,14 @@ async function planNow(
   { live, coordinator: { plans } }: PlanParts,
   given: DesiredState,
   basis: string | null,
+  isExact = false,
 ): Promise<PlannedNow> {
   const desired = sortNamespaces(given);
   const basisPlan =
     basis === null ? null : (decodeJson(await readStoredPlan(plans, basis)) as Plan);
   const known = await plans.listNamespaces(desired.environment);
   const { applied, floors } = await plans.policies(desired.environment);
-  const state = await gatherLive(live, within(desired, floors), known, basisPlan);
+  const state = await gatherLive(live, within(desired, floors), known, basisPlan, isExact);
   const now = Date.now();
   const result = await buildPlan({
     desired,

@@ -130,6 +130,7 @@ export const planRequestSchema: z.ZodType<PlanRequest> = z.strictObject({
     namespaces,
   }),
   basis: fingerprint.exactOptional(),
+  exact: z.boolean().exactOptional(),
 });
 
 const commitSha = z.string().regex(/^[0-9a-f]{40}$/, "must be 40 lower-case hex digits");

@@ -18,6 +18,7 @@ type PlanFormat = "text" | "markdown" | "json";
 interface PlanOptions extends CommonOptions {
   readonly exitCode?: boolean;
   readonly moves?: boolean;
+  readonly exact?: boolean;
   readonly out?: string;
   readonly github?: boolean;
   readonly format: PlanFormat;
@@ -31,6 +32,7 @@ export function definePlan(program: Command, perform: Perform): void {
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--exit-code", "exit with 2 when changes are pending, with 4 when a guard blocks them")
     .option("--moves", "list what each change moves between which members")
+    .option("--exact", "count every row, also of large namespaces: takes minutes")
     .option(
       "--github",
       "in a workflow: show the plan in the pull request, as a comment and a check",
@@ -65,7 +67,10 @@ async function plan(
   const loaded = await loadDesired(session.host, project.value, paths);
   if (!loaded.ok) return loaded;
   const desired = loaded.value;
-  const answer = await api.value.createPlan({ desired });
+  const answer = await api.value.createPlan({
+    desired,
+    ...(options.exact === true && { exact: true }),
+  });
   if (!answer.ok) return answer;
   if (options.out !== undefined) {
     const written = await writePlanFile(session.host.cwd, options.out, {

@@ -48,7 +48,12 @@ export interface Envelope<Body = unknown> {
 export type ControlRequest =
   /** `countsMaxAgeMs`: how old counts may be; absent, they are taken now. */
   | { readonly kind: "describe"; readonly object: string; readonly countsMaxAgeMs?: number }
-  | { readonly kind: "distribute"; readonly distribution: DistributionRequest }
+  /** `exact` reads every row, however many there are; older libraries sample all the same. */
+  | {
+      readonly kind: "distribute";
+      readonly distribution: DistributionRequest;
+      readonly exact?: boolean;
+    }
   | { readonly kind: "start"; readonly operation: StartOperation }
   | { readonly kind: "operation"; readonly id: number }
   | { readonly kind: "history"; readonly limit: number }

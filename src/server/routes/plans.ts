@@ -20,13 +20,14 @@ import { runAccepted } from "./runs.ts";
 
 export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
   api.post("/v1/plans", requireRole("plan", "checked"), limitBody(), async (context) => {
-    const { desired, basis } = await readBody(context, planRequestSchema);
+    const { desired, basis, exact } = await readBody(context, planRequestSchema);
     const parts = await planWithinScope(context, desired, basis ?? null);
     const { actions } = context.var.caller;
     // A namespace that a pull request declares may never be merged: it is not known to be live, and
     // nobody else's plan calls it unmanaged.
     const isProposal = actions !== null && pullOfRef(actions.ref) !== null;
-    return jsonResponse((await makePlan(parts, desired, basis ?? null, !isProposal)).body);
+    const made = await makePlan(parts, desired, basis ?? null, !isProposal, exact === true);
+    return jsonResponse(made.body);
   });
 
   api.get("/v1/plans/:fingerprint", requireRole("read", "checked"), async (context) => {

@@ -151,7 +151,7 @@ export function createEngineHandlers(host: EngineHost): {
     testify: (request) =>
       host.member.moving?.promotion && request.layout !== null
         ? host.member.foreignKeys.off(() => host.member.testify(request))
-        : host.member.testify(request),
+        : host.member.testifyInSlices(request),
     mend: (request) => host.member.foreignKeys.off(() => host.member.mend(request)),
     suspectDirectory: ({ since }) => host.member.suspectDirectory(since),
     enterIds: (request) => host.oneSlice(() => enterIds(host, request)),

@@ -24,7 +24,7 @@ import { callBelow, callMethod } from "./call-method.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
-import { distributeRows } from "../member/distribute.ts";
+import { Distributor } from "../member/distribute.ts";
 import { EngineAlarm } from "./engine-alarm.ts";
 import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
@@ -85,6 +85,7 @@ interface Parts {
   readonly directory: Directory;
   readonly claims: Claims;
   readonly counter: RowCounter;
+  readonly distributor: Distributor;
 }
 
 export class Host {
@@ -188,6 +189,7 @@ export class Host {
     const admission = new Admission(member, this.partitioners, (epoch) =>
       this.#catchUp.reach(epoch),
     );
+    const counter = new RowCounter(member, { specs, localTables });
     return {
       self,
       member,
@@ -195,7 +197,8 @@ export class Host {
       admission,
       directory: new Directory(member, admission),
       claims: new Claims(member, admission),
-      counter: new RowCounter(member, { specs, localTables }),
+      counter,
+      distributor: new Distributor(member, counter, this.partitioners),
     };
   }
 
@@ -419,17 +422,8 @@ export class Host {
     describe: ({ object, countsMaxAgeMs }) => this.root.describe(object, countsMaxAgeMs),
     distribute: (request) =>
       "sampleEvery" in request
-        ? distributeRows(
-            {
-              sql: this.sql,
-              self: this.member.self,
-              tables: this.member.tables(),
-              partitioners: this.partitioners,
-            },
-            request.distribution,
-            request.sampleEvery,
-          )
-        : this.root.distribute(request.distribution),
+        ? this.#parts.distributor.distribute(request.distribution, request.sampleEvery)
+        : this.root.distribute(request.distribution, request.exact === true),
     start: ({ operation }) => {
       const homeless = this.homeFailure();
       if (homeless) return failure(homeless);

@@ -408,7 +408,7 @@ export class ShardHost {
     const decision = { kind, cause: "declared" as const, reason: "" };
     const decided = decideNamespace(spec, success({ ...live, operation: null }));
     const request = (decided.kind === "decided" ? decided.request : null) ?? this.#requestFor(spec);
-    const distribution = request && (await this.#host.root.distribute(request));
+    const distribution = request && (await this.#host.root.distribute(request, false));
     const target = targetLayout({ spec, live, decision, distribution, partitioner });
     if (!target.ok) throw new Error(target.failure);
     return target.value;

@@ -1,81 +1,285 @@
 /**
- * Counts of one member by a key that need not be the live one: what a plan's projections are made
- * of.
+ * Counts one member's rows by a key that need not be the live one: what a plan's projections are
+ * made of.
  *
- * Rows are routed by the very lookups that will route them when they are moved. Memory is bounded
- * by the number of buckets, not of rows: slots and shards are fixed, keys are read in order and
- * closed into buckets on the way. Large tables are sampled, every n-th row in primary-key order, so
- * that the same rows give the same counts.
+ * Rows are routed by the very lookups that will route them when they are moved. They are read in
+ * slices, between which the object serves; memory is bounded by the number of buckets. Of a large
+ * table a few rows are read behind each fence post of its last count, and stand for those up to the
+ * next. Without posts every row is read.
  */
-import { type Key, compareKeys, isMissing } from "../../model/layout/key.ts";
+import { type Key, isMissing } from "../../model/layout/key.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
-import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../model/live.ts";
+import type { DistributionRequest, MemberDistribution } from "../../model/live.ts";
 import { slotOf } from "../../model/layout/slots.ts";
 import type { DistributeReply } from "../protocol/replies.ts";
+import { refused } from "../protocol/refused-error.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
-import type { MemberRows } from "../move/stray-rows.ts";
-import { primaryKeyOrder, rowBytes } from "../storage/row-codec.ts";
-import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
+import { rowBytes } from "../storage/row-codec.ts";
+import { rowsAfter } from "../storage/row-slices.ts";
+import { type SqlRow, textOf } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
+import { KeyBuckets } from "./key-buckets.ts";
+import type { Member } from "./member.ts";
+import type { RowCounter } from "./row-counter.ts";
+import type { Span } from "./fence-posts.ts";
+import { GROUPS, type Tally, addTally, clusteringOf, emptyTally } from "./sampling-error.ts";
 
-/**
- * Buckets of keys on one member: an upper bound on the error of quantiles, 1 / 2,000 of the
- * member's rows.
- */
-const KEY_BUCKETS_MAX = 2000;
+/** Rows of one slice: each passes through JavaScript. */
+const SLICE_ROWS = 2_000;
+/** Longest wait: the caller's own is 120 s. Reading continues, and the next who asks finds it. */
+const WAIT_MS_MAX = 100_000;
+/** How long what was found later than that is kept in memory. */
+const KEPT_MS = 10 * 60_000;
+/** Age of the kept count whose posts are used: as of those by which the root has decided. */
+const COUNT_AGE_MAX_MS = 24 * 3_600_000;
 
-interface Total {
+interface Progress {
   rows: number;
-  bytes: number;
+  /** True once others may come between. */
+  isLong: boolean;
 }
 
-export function distributeRows(
-  member: MemberRows,
-  request: DistributionRequest,
-  sampleEvery: number,
-): DistributeReply {
-  const { self } = member;
-  const total: Total = { rows: 0, bytes: 0 };
-  let missing = 0;
-  const counted = (key: Key, rows: number, bytes: number, isKeyed: boolean): void => {
-    total.rows += rows;
-    total.bytes += bytes;
-    if (isKeyed && isMissing(key)) missing += rows;
-  };
-  const distribution: MemberDistribution =
-    request.by === "keys"
-      ? { member: self, keys: countKeys(member, request, sampleEvery, counted) }
-      : { member: self, ...countBuckets(member, request, sampleEvery, counted) };
-  return { distribution, ...total, missing };
+interface Running extends Progress {
+  readonly found: Promise<DistributeReply>;
+  /** When it was found; null while rows are being read. */
+  endedAt: number | null;
 }
 
-type Counted = (key: Key, rows: number, bytes: number, isKeyed: boolean) => void;
+export class Distributor {
+  readonly #member: Member;
+  readonly #counter: RowCounter;
+  readonly #partitioners: Partitioners;
+  readonly #running = new Map<string, Running>();
 
-function countBuckets(
-  { sql, tables, partitioners }: MemberRows,
-  request: Exclude<DistributionRequest, { by: "keys" }>,
-  every: number,
-  counted: Counted,
-): Pick<MemberDistribution, "slots" | "shards"> {
-  const bucketOf = request.by === "slots" ? slotOf : shardOf(request, partitioners);
-  const buckets = new Map<number, Total>();
-  for (const table of tables) {
-    const query = `SELECT ${keyColumn("k", "key")}, n, bytes FROM (
-      SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes FROM (${sampled(table, request.shardKey, every)}) GROUP BY typeof(k), k COLLATE BINARY)`;
-    for (const row of sql.stream<SqlRow>(query)) {
-      const key = keyOf(row["key"]);
-      const found = { rows: Number(row["n"]), bytes: Number(row["bytes"]) };
-      counted(key, found.rows, found.bytes, table.followed === null);
-      const bucket = bucketOf(key);
-      const before = buckets.get(bucket) ?? { rows: 0, bytes: 0 };
-      buckets.set(bucket, { rows: before.rows + found.rows, bytes: before.bytes + found.bytes });
+  constructor(member: Member, counter: RowCounter, partitioners: Partitioners) {
+    this.#member = member;
+    this.#counter = counter;
+    this.#partitioners = partitioners;
+  }
+
+  /**
+   * Shared by all who ask for the same meanwhile. @param sampleEvery 1 reads every row. @throws
+   * RefusedError, retryable, when it takes too long, or the member has another part meanwhile.
+   */
+  async distribute(request: DistributionRequest, sampleEvery: number): Promise<DistributeReply> {
+    const { runtime, self } = this.#member;
+    const asked = JSON.stringify([this.#counter.part(), request, sampleEvery]);
+    for (const [key, { endedAt }] of this.#running)
+      if (endedAt !== null && runtime.now() - endedAt > KEPT_MS) this.#running.delete(key);
+    const running = this.#running.get(asked) ?? this.#begin(asked, request, sampleEvery);
+    if (!running.isLong) return running.found;
+    const waited = new AbortController();
+    const late = runtime.sleep(WAIT_MS_MAX, waited.signal).then((): DistributeReply => {
+      throw refused(
+        "moving",
+        `${self} is still counting its rows by the key (${running.rows} so far): ask again in a while`,
+      );
+    });
+    late.catch(() => undefined);
+    try {
+      return await Promise.race([running.found, late]);
+    } finally {
+      waited.abort("counted");
     }
   }
-  const sorted = [...buckets].toSorted(([left], [right]) => left - right);
-  return request.by === "slots"
-    ? { slots: sorted.map(([slot, count]) => ({ slot, ...count })) }
-    : { shards: sorted.map(([shard, count]) => ({ shard, ...count })) };
+
+  #begin(asked: string, request: DistributionRequest, sampleEvery: number): Running {
+    const startedAt = this.#member.runtime.now();
+    const progress: Progress = { rows: 0, isLong: sampleEvery > 1 };
+    const found = this.#read(request, sampleEvery, progress);
+    const running: Running = Object.assign(progress, { found, endedAt: null as number | null });
+    this.#running.set(asked, running);
+    const forget = (): void => void this.#running.delete(asked);
+    // The callers may have gone by then. What has failed is tried again by the next.
+    const keep = (): void => {
+      const endedAt = this.#member.runtime.now();
+      if (endedAt - startedAt < WAIT_MS_MAX) forget();
+      else running.endedAt = endedAt;
+    };
+    found.then(keep, forget);
+    return running;
+  }
+
+  async #read(
+    request: DistributionRequest,
+    sampleEvery: number,
+    progress: Progress,
+  ): Promise<DistributeReply> {
+    const { runtime, self, sql } = this.#member;
+    const part = this.#counter.part();
+    const tables = this.#member.tables();
+    const buckets = createBuckets(request, this.#partitioners);
+    const total = { rows: 0, bytes: 0, missing: 0 };
+    const spans =
+      sampleEvery > 1
+        ? this.#counter.spans((await this.#counter.count(COUNT_AGE_MAX_MS)).countedAt)
+        : new Map<string, readonly Span[]>();
+    for (const table of tables) {
+      const slices = slicesOf(table, spans.get(table.name), sampleEvery, (from, limit) =>
+        rowsAfter(sql, table, columnsOf(table, request.shardKey), from, limit),
+      );
+      for (;;) {
+        if (this.#counter.part() !== part)
+          throw refused(
+            "moving",
+            `${self} has another part than when it began to count its rows: ask again`,
+          );
+        const slice = sql.inOneTurn(() => slices.next());
+        if (slice.done === true) break;
+        progress.rows += slice.value.read;
+        for (const [key, tally] of slice.value.found) {
+          total.rows += tally.rows;
+          total.bytes += tally.bytes;
+          if (table.followed === null && isMissing(key)) total.missing += tally.rows;
+        }
+        buckets.add(slice.value.found);
+        // Messages that have come meanwhile are taken first.
+        if (!slice.value.isWhole) continue;
+        progress.isLong = true;
+        await runtime.sleep(0);
+      }
+    }
+    const { distribution, tallies } = buckets.end();
+    const rounded = {
+      rows: Math.round(total.rows),
+      bytes: Math.round(total.bytes),
+      missing: Math.round(total.missing),
+    };
+    const isSampled = tallies.some(({ groups }) => groups.length > 0);
+    return {
+      distribution: { member: self, ...distribution },
+      ...rounded,
+      ...(isSampled && { clustering: clusteringOf(tallies, sampleEvery) }),
+    };
+  }
+}
+
+type Found = readonly (readonly [Key, Tally])[];
+
+interface Slice {
+  readonly found: Found;
+  /** Rows that were read for it. */
+  readonly read: number;
+  /** False for the rest at the end of a table. */
+  readonly isWhole: boolean;
+}
+
+type ReadRows = (
+  after: string | null,
+  limit: number,
+) => { readonly rows: readonly SqlRow[]; readonly last: string | null };
+
+function columnsOf(table: Table, shardKey: string): string {
+  return `${keyColumn(keyExpression(table, shardKey, "t"), "key")}, ${rowBytes(table.columns, "t")} AS bytes`;
+}
+
+/** Reads a table, or a sample of it by its spans, slice by slice. */
+function* slicesOf(
+  table: Table,
+  spans: readonly Span[] | undefined,
+  every: number,
+  read: ReadRows,
+): Generator<Slice, void, undefined> {
+  const isSmall = (spans ?? []).reduce((sum, { rows }) => sum + rows, 0) <= SLICE_ROWS;
+  if (spans === undefined || isSmall) {
+    for (let after: string | null = null, isWhole = true; isWhole;) {
+      const { rows, last } = read(after, SLICE_ROWS);
+      isWhole = rows.length === SLICE_ROWS;
+      after = last;
+      yield { found: tallied([{ rows, weight: 1, group: null }]), read: rows.length, isWhole };
+    }
+    return;
+  }
+  let places: Place[] = [];
+  let count = 0;
+  for (const [index, span] of spans.entries()) {
+    const wanted = Math.max(1, Math.round(span.rows / every));
+    const { rows } = read(span.after, wanted);
+    // Fewer are all that is left behind the post.
+    const weight = rows.length < wanted ? 1 : span.rows / wanted;
+    places.push({ rows, weight, group: index % GROUPS });
+    count += rows.length;
+    if (count < SLICE_ROWS) continue;
+    yield { found: tallied(places), read: count, isWhole: true };
+    places = [];
+    count = 0;
+  }
+  yield { found: tallied(places), read: count, isWhole: false };
+}
+
+/** Rows that were read side by side, each of which stands for `weight` of them. */
+interface Place {
+  readonly rows: readonly SqlRow[];
+  readonly weight: number;
+  /** Null where every row is read. */
+  readonly group: number | null;
+}
+
+function tallied(places: readonly Place[]): Found {
+  const byKey = new Map<string, Tally>();
+  for (const { rows, weight, group } of places)
+    for (const row of rows) {
+      const text = textOf(row["key"]);
+      const tally = byKey.get(text) ?? emptyTally();
+      if (tally.rows === 0) byKey.set(text, tally);
+      if (group !== null && tally.groups.length === 0)
+        tally.groups = Array.from({ length: GROUPS }, () => 0);
+      tally.rows += weight;
+      tally.bytes += weight * Number(row["bytes"]);
+      if (group !== null) tally.groups[group] = (tally.groups[group] ?? 0) + weight;
+    }
+  return Array.from(byKey, ([text, tally]) => [keyOf(text), tally]);
+}
+
+interface Buckets {
+  add(found: Found): void;
+  end(): {
+    readonly distribution: Omit<MemberDistribution, "member">;
+    readonly tallies: readonly Tally[];
+  };
+}
+
+function createBuckets(request: DistributionRequest, partitioners: Partitioners): Buckets {
+  if (request.by === "keys") {
+    const buckets = new KeyBuckets(request.boundaries);
+    return {
+      add: (found) => {
+        buckets.add(found);
+      },
+      end: () => {
+        const tallies = buckets.end();
+        const keys = tallies.map(({ first, last, ...tally }) => ({ first, last, ...whole(tally) }));
+        return { distribution: { keys }, tallies };
+      },
+    };
+  }
+  const bucketOf = request.by === "slots" ? slotOf : shardOf(request, partitioners);
+  const buckets = new Map<number, Tally>();
+  return {
+    add: (found) => {
+      for (const [key, tally] of found) {
+        const bucket = bucketOf(key);
+        const sum = buckets.get(bucket) ?? emptyTally();
+        if (sum.rows === 0) buckets.set(bucket, sum);
+        addTally(sum, tally);
+      }
+    },
+    end: () => {
+      const sorted = [...buckets].toSorted(([left], [right]) => left - right);
+      const tallies = sorted.map(([, tally]) => tally);
+      const distribution =
+        request.by === "slots"
+          ? { slots: sorted.map(([slot, tally]) => ({ slot, ...whole(tally) })) }
+          : { shards: sorted.map(([shard, tally]) => ({ shard, ...whole(tally) })) };
+      return { distribution, tallies };
+    },
+  };
+}
+
+/** Samples count in fractions of a row. */
+function whole({ rows, bytes }: Tally): { readonly rows: number; readonly bytes: number } {
+  return { rows: Math.round(rows), bytes: Math.round(bytes) };
 }
 
 /** The shard index under a layout that does not exist yet: its members are named by their index. */
@@ -89,67 +293,4 @@ function shardOf(
     partitioners,
   );
   return (key) => Number(owner(key));
-}
-
-function countKeys(
-  { sql, tables }: MemberRows,
-  { shardKey, boundaries }: DistributionRequest & { by: "keys" },
-  every: number,
-  counted: Counted,
-): KeyBucket[] {
-  const union = unionAll(
-    tables.map(
-      (table) =>
-        `SELECT k, bytes, ${table.followed === null ? 1 : 0} AS is_keyed FROM (${sampled(table, shardKey, every)})`,
-    ),
-  );
-  const rowsMax = Math.ceil(totalRows(sql, tables) / KEY_BUCKETS_MAX);
-  const bounds = boundaries.toSorted(compareKeys);
-  const buckets: { first: Key; last: Key; rows: number; bytes: number }[] = [];
-  let boundary = 0;
-  const query = `SELECT ${keyColumn("k", "key")}, n, bytes, keyed FROM (
-    SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes, sum(is_keyed) * ${every} AS keyed FROM (${union}) GROUP BY typeof(k), k COLLATE BINARY) ORDER BY k COLLATE BINARY`;
-  for (const row of sql.stream<SqlRow>(query)) {
-    const key = keyOf(row["key"]);
-    const rows = Number(row["n"]);
-    const bytes = Number(row["bytes"]);
-    const keyed = Number(row["keyed"]);
-    counted(key, keyed, bytes, true);
-    counted(key, rows - keyed, 0, false);
-    const isNextRange = crossesBoundary(key, bounds, boundary);
-    while (crossesBoundary(key, bounds, boundary)) boundary++;
-    const last = buckets.at(-1);
-    if (last && compareKeys(last.last, key) === 0) {
-      last.rows += rows; // the integer 1 and the real 1.0 are one key
-      last.bytes += bytes;
-    } else if (last && !isNextRange && last.rows + rows <= rowsMax) {
-      last.last = key;
-      last.rows += rows;
-      last.bytes += bytes;
-    } else {
-      buckets.push({ first: key, last: key, rows, bytes });
-    }
-  }
-  return buckets;
-}
-
-function crossesBoundary(key: Key, bounds: readonly Key[], index: number): boolean {
-  const bound = bounds[index];
-  return bound !== undefined && compareKeys(key, bound) >= 0;
-}
-
-function totalRows(sql: Sql, tables: readonly Table[]): number {
-  return tables.reduce(
-    (total, { name }) =>
-      total + (sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(name)}`)?.n ?? 0),
-    0,
-  );
-}
-
-/** Key and bytes of every row, or of every n-th in primary-key order. */
-function sampled(table: Table, shardKey: string, every: number): string {
-  const columns = `${keyExpression(table, shardKey, "t")} AS k, ${rowBytes(table.columns, "t")} AS bytes`;
-  if (every === 1) return `SELECT ${columns} FROM ${quoteName(table.name)} AS t`;
-  const numbered = `SELECT t.*, row_number() OVER (ORDER BY ${primaryKeyOrder(table, "t")}) AS shardctl_number FROM ${quoteName(table.name)} AS t`;
-  return `SELECT ${columns} FROM (${numbered}) AS t WHERE t.shardctl_number % ${every} = 1`;
 }

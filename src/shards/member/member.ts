@@ -45,6 +45,9 @@ import { deleteMoved } from "./delete-moved.ts";
 import { dropRetired } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
 
+/** Rows of a table that are counted for a refusal. */
+const ROWS_TOLD_MAX = 10_000;
+
 /** Rows that were to be live before the commit are not: the member was restored in between. */
 class NotPromoted extends Error {}
 
@@ -398,7 +401,9 @@ export class Member extends ReleasingMember {
   #clearTarget(tables: readonly Table[], membership: Membership): void {
     const rows = tables
       .map(({ name }) =>
-        this.sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(name)}`),
+        this.sql.first<{ n: number }>(
+          `SELECT count(*) AS n FROM (SELECT 1 FROM ${quoteName(name)} LIMIT ${ROWS_TOLD_MAX})`,
+        ),
       )
       .reduce((total, found) => total + (found?.n ?? 0), 0);
     // Rows that were put away are not among them: they are what a verified cutover left, and may
@@ -406,7 +411,7 @@ export class Member extends ReleasingMember {
     if (rows > 0 && !membership.retired) {
       throw new EngineFault(
         "schema",
-        `${this.self} already holds ${rows} rows that no layout names: move or delete them, then start again`,
+        `${this.self} already holds ${rows} rows${rows < ROWS_TOLD_MAX ? "" : " or more"} that no layout names: move or delete them, then start again`,
       );
     }
     this.deleteAll();

@@ -10,7 +10,12 @@ import { setWriteBlock } from "../move/write-blocks.ts";
 import { ownSince } from "../../model/layout/moves.ts";
 import { countLostCopies } from "../move/lost-copies.ts";
 import { undoPromotion } from "../move/promote.ts";
-import { countStrays, sampleStrays } from "../move/stray-rows.ts";
+import {
+  type FoundStrays,
+  type MemberRows,
+  findStraysAtOnce,
+  findStraysInSlices,
+} from "../move/stray-rows.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { PageFloor } from "../protocol/terms.ts";
@@ -194,17 +199,42 @@ export class ProvenMember extends BlockingMember {
   }
 
   /**
-   * Tells a repair what this object knows of itself; `lost` names sources that have lost their
-   * storage.
+   * The same as `testify`, in slices between which the object serves, where no promotion is to be
+   * taken back for it. @throws RefusedError when its part changes meanwhile.
    */
-  testify({ layout, sampleMax, lost = [] }: Omit<Message<"testify">, "kind">): Testimony {
+  async testifyInSlices(request: Omit<Message<"testify">, "kind">): Promise<Testimony> {
+    const { layout, sampleMax = 0 } = request;
+    if (layout === null || this.moving?.promotion) return this.testify(request);
+    const { isStored, membership } = this;
+    const { epoch, operation } = membership;
+    const steps = findStraysInSlices(this.#presentRows(), layout, sampleMax);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return this.testify(request, step.value);
+      await this.runtime.sleep(0);
+      if (!this.isStill({ isStored, epoch, operation }) || this.moving?.promotion)
+        throw refused(
+          "moving",
+          `${this.self} has another part than when it began to look for rows: ask again`,
+        );
+    }
+  }
+
+  /**
+   * Tells a repair what this object knows of itself; `lost` names sources that have lost their
+   * storage. @param found the rows that are not its own, where they were looked for.
+   */
+  testify(
+    { layout, sampleMax, lost = [] }: Omit<Message<"testify">, "kind">,
+    found?: FoundStrays,
+  ): Testimony {
     const { membership, moving, isStored } = this;
     const { epoch, operation, trouble = null } = membership;
     const suspectSince = suspicionOf(this.sql)?.since;
-    const found =
+    const told =
       layout === null
         ? { strays: [] }
-        : this.#withoutPromotion(() => this.#findStrays(layout, lost, sampleMax));
+        : this.#withoutPromotion(() => this.#tellStrays(layout, lost, { sampleMax, found }));
     return {
       isStored,
       epoch,
@@ -214,22 +244,30 @@ export class ProvenMember extends BlockingMember {
       trouble,
       ...(suspectSince !== undefined && { suspectSince }),
       moving: moving ? testifiedMove(moving) : null,
-      ...found,
+      ...told,
     };
   }
 
+  #presentRows(): MemberRows {
+    const { sql, self } = this;
+    const { partitioners } = this.options;
+    return { sql, self, partitioners, tables: this.presentTables() };
+  }
+
   /** The rows that a repair to this layout sets aside here. */
-  #findStrays(
+  #tellStrays(
     layout: Layout,
     lost: readonly string[],
-    sampleMax: number | undefined,
+    {
+      sampleMax,
+      found,
+    }: { readonly sampleMax: number | undefined; readonly found: FoundStrays | undefined },
   ): Pick<Testimony, "strays" | "samples"> {
-    const { sql, self, moving } = this;
-    const { partitioners } = this.options;
-    const rows = { sql, self, partitioners, tables: this.presentTables() };
+    const { strays, samples } =
+      found ?? findStraysAtOnce(this.#presentRows(), layout, sampleMax ?? 0);
     return {
-      strays: addRows(countStrays(rows, layout), this.#countLostCopies(moving, lost, layout)),
-      ...(sampleMax !== undefined && { samples: sampleStrays(rows, layout, sampleMax) }),
+      strays: addRows(strays, this.#countLostCopies(this.moving, lost, layout)),
+      ...(sampleMax !== undefined && { samples }),
     };
   }
 

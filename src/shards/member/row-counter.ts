@@ -10,10 +10,12 @@ import { isFull } from "../storage/faults.ts";
 import { refused } from "../protocol/refused-error.ts";
 import type { TableCount } from "../protocol/replies.ts";
 import { requireRoom } from "../storage/reserve.ts";
-import { primaryKeyAfter, primaryKeyOrder, rowBytes, rowJson } from "../storage/row-codec.ts";
+import { rowBytes } from "../storage/row-codec.ts";
+import { sliceOrder } from "../storage/row-slices.ts";
 import { hasSchema } from "../storage/schema.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, undeclaredTables } from "../storage/tables.ts";
+import { FencePosts, type Span, distanceAfter } from "./fence-posts.ts";
 import type { Member } from "./member.ts";
 import { heardEnd } from "./membership.ts";
 import { retiredTableOf } from "./retired-rows.ts";
@@ -26,6 +28,8 @@ const KEPT_ROWS_MIN = 10_000;
 const WAIT_MS_MAX = 20_000;
 /** From such an age on, an older count is better than none: of who watches, and decides nothing. */
 const WATCHED_AGE_MIN_MS = 3_600_000;
+/** Bytes of room for a character that is stored: it may take three, and pages are not full. */
+const POSTS_FACTOR = 4;
 /** Bytes up to which an object without private tables has room for its count for sure. */
 const SURE_ROOM_BYTES = 9_500_000_000;
 
@@ -47,6 +51,15 @@ export interface DeclaredTables {
 /** A count as it is stored: it is of use as long as the object has the same part. */
 interface Kept extends Counted {
   readonly part: string;
+}
+
+/** The fence posts of one table, as they are stored beside the count that has set them. */
+interface KeptPosts {
+  readonly part: string;
+  readonly countedAt: number;
+  readonly table: string;
+  readonly after: readonly (string | null)[];
+  readonly rows: readonly number[];
 }
 
 interface Sum {
@@ -95,6 +108,26 @@ export class RowCounter {
     }
   }
 
+  /**
+   * Where the kept count has found how many rows, by table; empty where none is kept. @param
+   * countedAt when that count began: another one has other posts.
+   */
+  spans(countedAt: number): ReadonlyMap<string, readonly Span[]> {
+    const { sql } = this.#member;
+    if (!hasCounts(sql)) return new Map();
+    const part = this.part();
+    const kept = sql
+      .rows<{ counted: string }>("SELECT counted FROM shardctl_counts WHERE id > 1 ORDER BY id")
+      .map(({ counted }) => JSON.parse(counted) as KeptPosts)
+      .filter((posts) => posts.part === part && posts.countedAt === countedAt);
+    return new Map(
+      kept.map(({ table, after, rows }) => [
+        table,
+        after.map((cursor, index) => ({ after: cursor, rows: rows[index] ?? 0 })),
+      ]),
+    );
+  }
+
   #begin(): Promise<Counted> {
     this.#rowsSoFar = 0;
     this.#isLong = false;
@@ -109,32 +142,33 @@ export class RowCounter {
   async #count(): Promise<Counted> {
     const { sql, runtime } = this.#member;
     const { specs, localTables } = this.#declared;
-    const part = this.#part();
+    const part = this.part();
     const countedAt = runtime.now();
     const tables: TableCount[] = [];
+    const posts = new Map<string, FencePosts>();
     for (const table of this.#member.knownTables()) {
       const sum = { rows: 0, bytes: 0 };
-      await this.#addRows(table, sum);
+      const set = new FencePosts();
+      posts.set(table.name, set);
+      await this.#addRows(table, sum, set);
       const retired = retiredTableOf(sql, table.name);
-      if (retired) await this.#addRows({ ...table, ...retired }, sum);
+      if (retired) await this.#addRows({ ...table, ...retired }, sum, new FencePosts());
       tables.push({ table: table.name, ...sum });
     }
     const undeclared = undeclaredTables(sql, specs, localTables);
     const counted = { countedAt, tables, undeclared };
-    if (this.#rowsSoFar >= KEPT_ROWS_MIN && part === this.#part()) this.#keep({ ...counted, part });
+    if (this.#rowsSoFar >= KEPT_ROWS_MIN && part === this.part())
+      this.#keep({ ...counted, part }, posts);
     return counted;
   }
 
-  async #addRows(table: Table, sum: Sum): Promise<void> {
+  async #addRows(table: Table, sum: Sum, posts: FencePosts): Promise<void> {
     const { sql, runtime } = this.#member;
-    let last: string | null = null;
+    const from: Place = { after: null, posts: 0 };
     for (;;) {
-      const slice = readSlice(sql, table, last);
-      sum.rows += slice.rows;
-      sum.bytes += slice.bytes;
-      this.#rowsSoFar += slice.rows;
-      if (slice.rows < SLICE_ROWS) return;
-      ({ last } = slice);
+      const rows = sql.inOneTurn(() => addSlice(sql, table, from, { sum, posts }));
+      this.#rowsSoFar += rows;
+      if (rows < SLICE_ROWS) return;
       this.#isLong = true;
       // Messages that have come meanwhile are taken first.
       await runtime.sleep(0);
@@ -142,7 +176,7 @@ export class RowCounter {
   }
 
   /** The part of the object that a count is of, as one text. */
-  #part(): string {
+  part(): string {
     const { membership } = this.#member;
     const names = this.#declared.specs.map(({ name }) => name);
     return JSON.stringify([membership.epoch, heardEnd(membership), names]);
@@ -151,28 +185,40 @@ export class RowCounter {
   #read(): Counted | undefined {
     const { sql } = this.#member;
     if (!hasCounts(sql)) return undefined;
-    const text = sql.first<{ counted: string }>("SELECT counted FROM shardctl_counts")?.counted;
+    const text = sql.first<{ counted: string }>(
+      "SELECT counted FROM shardctl_counts WHERE id = 1",
+    )?.counted;
     if (text === undefined) return undefined;
     const { part, ...counted } = JSON.parse(text) as Kept;
-    return part === this.#part() ? counted : undefined;
+    return part === this.part() ? counted : undefined;
   }
 
-  #keep(kept: Kept): void {
+  #keep(kept: Kept, posts: ReadonlyMap<string, FencePosts>): void {
     const { sql, membership } = this.#member;
     if (membership.trouble) return;
     const hasMeta = hasSchema(sql);
     // A statement that makes a table and finds no room would take the object with it.
     if (!hasMeta && (sql.databaseSize ?? 0) > SURE_ROOM_BYTES) return;
+    const { part, countedAt } = kept;
+    const texts = [
+      JSON.stringify(kept),
+      ...Array.from(posts, ([table, { spans }]) => {
+        const after = spans.map((span) => span.after);
+        const rows = spans.map((span) => span.rows);
+        return JSON.stringify({ part, countedAt, table, after, rows } satisfies KeptPosts);
+      }),
+    ];
+    const characters = texts.reduce((sum, text) => sum + text.length, 0);
     try {
       sql.transaction(() => {
-        if (hasMeta) requireRoom(sql);
+        if (hasMeta) requireRoom(sql, POSTS_FACTOR * characters);
         // A table of its own: an object that was never sharded gets no other by being looked at.
         sql.run(
           "CREATE TABLE IF NOT EXISTS shardctl_counts (id INTEGER PRIMARY KEY, counted TEXT NOT NULL)",
         );
-        sql.run(
-          "INSERT OR REPLACE INTO shardctl_counts (id, counted) VALUES (1, ?)",
-          JSON.stringify(kept),
+        sql.run("DELETE FROM shardctl_counts");
+        texts.forEach((text, index) =>
+          sql.run("INSERT INTO shardctl_counts (id, counted) VALUES (?, ?)", index + 1, text),
         );
       });
     } catch (error) {
@@ -187,44 +233,56 @@ function hasCounts(sql: Sql): boolean {
   return sql.first(query) !== undefined;
 }
 
-/** The next rows of a table in the order of its rowid, or of its key where it has none. */
-function readSlice(sql: Sql, table: Table, after: string | null): Sum & { last: string | null } {
+/** How far the count of a table has come. */
+interface Place {
+  after: string | null;
+  posts: number;
+}
+
+/** Adds up the next rows of a table, from post to post. Gives their number. */
+function addSlice(
+  sql: Sql,
+  table: Table,
+  place: Place,
+  { sum, posts }: { readonly sum: Sum; readonly posts: FencePosts },
+): number {
+  let rows = 0;
+  while (rows < SLICE_ROWS) {
+    const limit = Math.min(distanceAfter(place.posts), SLICE_ROWS - rows);
+    const found = readRows(sql, table, place.after, limit);
+    if (found.rows > 0) posts.add(place.after, found.rows);
+    sum.rows += found.rows;
+    sum.bytes += found.bytes;
+    rows += found.rows;
+    if (found.rows < limit) return rows;
+    place.after = found.last;
+    place.posts++;
+  }
+  return rows;
+}
+
+function readRows(
+  sql: Sql,
+  table: Table,
+  after: string | null,
+  limit: number,
+): Sum & { last: string | null } {
   const isFirst = after === null;
   const query = sql.fromDefinitions(`slice of ${table.name} ${isFirst}`, () =>
     sliceSql(sql, table, isFirst),
   );
   const found = sql.first<{ n: number; bytes: number | null; last: string | null }>(
     query,
-    ...(isFirst ? [] : [after]),
+    ...(isFirst ? [limit] : [after, limit]),
   );
   return { rows: found?.n ?? 0, bytes: found?.bytes ?? 0, last: found?.last ?? null };
 }
 
 function sliceSql(sql: Sql, table: Table, isFirst: boolean): string {
-  const from = `FROM ${quoteName(table.name)} AS t`;
-  const bytes = `${rowBytes(table.columns, "t")} AS bytes`;
-  const where = (after: string): string => (isFirst ? "" : `WHERE ${after}`);
-  const rowid = rowidOf(sql, table.name);
-  if (rowid !== null)
-    // As text: a number above 2^53 would not survive JavaScript.
-    return `SELECT count(*) AS n, sum(bytes) AS bytes, CAST(max(id) AS TEXT) AS last FROM (
-      SELECT t.${rowid} AS id, ${bytes} ${from} ${where(`t.${rowid} > CAST(?1 AS INTEGER)`)}
-      ORDER BY t.${rowid} LIMIT ${SLICE_ROWS})`;
-  return `SELECT count(*) AS n, sum(bytes) AS bytes, json_group_array(json(pk)) -> '$[#-1]' AS last FROM (
-    SELECT ${rowJson(table.primaryKey, "t")} AS pk, ${bytes} ${from} ${where(primaryKeyAfter(table, "t", "?1"))}
-    ORDER BY ${primaryKeyOrder(table, "t")} LIMIT ${SLICE_ROWS})`;
-}
-
-/** A name under which the rowid of the table can be read; null where it has none, or hides it. */
-function rowidOf(sql: Sql, table: string): string | null {
-  const listed = sql
-    .rows<{ name: string; wr: number }>("PRAGMA table_list")
-    .find(({ name }) => name === table);
-  if (listed?.wr !== 0) return null;
-  const columns = new Set(
-    sql
-      .rows<{ name: string }>(`PRAGMA table_xinfo(${quoteName(table)})`)
-      .map(({ name }) => name.toLowerCase()),
-  );
-  return ["rowid", "_rowid_", "oid"].find((name) => !columns.has(name)) ?? null;
+  const { rowid, after, by, cursor } = sliceOrder(sql, table);
+  const of = rowid === null ? cursor : `t.${rowid}`;
+  const last = rowid === null ? "json_group_array(json(id)) -> '$[#-1]'" : "CAST(max(id) AS TEXT)";
+  return `SELECT count(*) AS n, sum(bytes) AS bytes, ${last} AS last FROM (
+    SELECT ${of} AS id, ${rowBytes(table.columns, "t")} AS bytes FROM ${quoteName(table.name)} AS t ${isFirst ? "" : `WHERE ${after}`}
+    ORDER BY ${by} LIMIT ?${isFirst ? 1 : 2})`;
 }

@@ -13,12 +13,15 @@ import type { TableRows } from "../protocol/replies.ts";
 import { isFull } from "../storage/faults.ts";
 import { requireRoom } from "../storage/reserve.ts";
 import { rowBytes, rowJson } from "../storage/row-codec.ts";
+import { rowsAfter } from "../storage/row-slices.ts";
 import { ASIDE_PREFIX } from "../storage/private-names.ts";
 import { type Sql, quoteName, textOf } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
 import { deleteKeys, inKeys } from "./delete-keys.ts";
 import { keyColumn, keyOf } from "./move-plan.ts";
 
+/** Rows that are looked at before others come between. */
+const SLICE_ROWS = 2_000;
 /** Rows that one statement sets aside; fewer where there is little room left. */
 const PAGE_ROWS = 2_000;
 /** Bytes of their values. */
@@ -60,40 +63,60 @@ function strayKeys(
   return (key) => ownerOf(key) !== self;
 }
 
-/** Counts the rows that are not this member's, by table; tables without any are left out. */
-export function countStrays(member: MemberRows, layout: Layout): TableRows[] {
-  const { sql, tables } = member;
-  const isStray = strayKeys(layout, member);
-  if (isStray === false) return [];
-  const counts = tables.map((table) => {
-    if (isStray === true) return { table: table.name, rows: countRows(sql, table.name) };
-    const query = `SELECT ${keyColumn("k", "key")}, n FROM (
-      SELECT k, count(*) AS n FROM (SELECT ${keySql(table, layout)} AS k FROM ${quoteName(table.name)} AS t) GROUP BY typeof(k), k COLLATE BINARY)`;
-    let rows = 0;
-    for (const row of sql.stream(query)) if (isStray(keyOf(row["key"]))) rows += Number(row["n"]);
-    return { table: table.name, rows };
-  });
-  return counts.filter(({ rows }) => rows > 0);
+/** The rows that are not a member's own, as far as they are told. */
+export interface FoundStrays {
+  /** By table; tables without any are left out. */
+  readonly strays: readonly TableRows[];
+  /** The first of each table, as many as were asked for. A key that is too long to tell is cut. */
+  readonly samples: readonly RowSample[];
 }
 
-/** The first of those rows of each table. A key that is too long to be told is cut. */
-export function sampleStrays(member: MemberRows, layout: Layout, max: number): RowSample[] {
+/**
+ * Finds the rows that are not this member's, slice by slice: whoever goes through the steps may let
+ * others come between two of them.
+ */
+export function* findStraysInSlices(
+  member: MemberRows,
+  layout: Layout,
+  samplesMax: number,
+): Generator<void, FoundStrays, undefined> {
   const { sql, tables } = member;
   const isStray = strayKeys(layout, member);
-  if (isStray === false) return [];
+  const strays: TableRows[] = [];
   const samples: RowSample[] = [];
+  if (isStray === false) return { strays, samples };
   for (const table of tables) {
     const key = layout.kind === "none" ? "NULL" : keySql(table, layout);
-    const query = `SELECT pk, ${keyColumn("k", "key")} FROM (SELECT ${rowJson(table.primaryKey, "t")} AS pk, ${key} AS k FROM ${quoteName(table.name)} AS t)`;
+    const columns = `${rowJson(table.primaryKey, "t")} AS pk, ${keyColumn(key, "key")}`;
     let found = 0;
-    for (const row of sql.stream(query)) {
-      const of = keyOf(row["key"]);
-      if (isStray !== true && !isStray(of)) continue;
-      samples.push({ table: table.name, id: cut(textOf(row["pk"])), key: cut(formatKey(of)) });
-      if (++found >= max) break;
+    for (let after: string | null = null; ;) {
+      const slice = sql.inOneTurn(() => rowsAfter(sql, table, columns, after, SLICE_ROWS));
+      for (const row of slice.rows) {
+        const of = keyOf(row["key"]);
+        if (isStray !== true && !isStray(of)) continue;
+        if (found++ < samplesMax)
+          samples.push({ table: table.name, id: cut(textOf(row["pk"])), key: cut(formatKey(of)) });
+      }
+      if (slice.rows.length < SLICE_ROWS) break;
+      after = slice.last;
+      yield;
     }
+    if (found > 0) strays.push({ table: table.name, rows: found });
   }
-  return samples;
+  return { strays, samples };
+}
+
+/** The same in one go. */
+export function findStraysAtOnce(
+  member: MemberRows,
+  layout: Layout,
+  samplesMax: number,
+): FoundStrays {
+  const steps = findStraysInSlices(member, layout, samplesMax);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
 }
 
 function cut(text: string): string {
@@ -220,8 +243,4 @@ function keepAsideTable(sql: Sql, table: Table, from: string): string {
     }
     if (columns.join() === wanted.join()) return name;
   }
-}
-
-function countRows(sql: Sql, table: string): number {
-  return sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(table)}`)?.n ?? 0;
 }

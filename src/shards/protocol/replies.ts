@@ -261,4 +261,6 @@ export interface DistributeReply {
   readonly rows: number;
   readonly bytes: number;
   readonly missing: number;
+  /** As of `Distribution`; absent where every row was read, and from an older library. */
+  readonly clustering?: number;
 }

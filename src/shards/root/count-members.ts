@@ -99,24 +99,33 @@ function lossOf(error: unknown, since: number): Trouble | undefined {
   return { kind: "outOfStep", message: messageOf(error), since, epoch: 0, by: null };
 }
 
-/** Counts by a key on every member. @throws when a member does not answer. */
+/**
+ * Counts by a key on every member: of many rows by a sample, unless every row is asked for. @throws
+ * when a member does not answer.
+ */
 export async function distributeOverMembers(
   { ask, runtime }: Asking,
   members: readonly string[],
   distribution: DistributionRequest,
+  isExact = false,
 ): Promise<Distribution> {
-  const counts = await Promise.all(
-    members.map((member) => ask(member, { kind: "count", maxAgeMs: SAMPLED_AGE_MAX_MS })),
-  );
+  const counts = isExact
+    ? []
+    : await Promise.all(
+        members.map((member) => ask(member, { kind: "count", maxAgeMs: SAMPLED_AGE_MAX_MS })),
+      );
   const rows = counts
     .flatMap((count) => count.tables)
     .reduce((total, table) => total + table.rows, 0);
   const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
+  const now = runtime.now();
   const replies = await Promise.all(
     members.map((member) => ask(member, { kind: "distribute", distribution, sampleEvery })),
   );
   const sum = (count: (reply: DistributeReply) => number): number =>
     replies.reduce((total, reply) => total + count(reply), 0);
+  // Rows of one target may come from the worst of them alone.
+  const clustering = Math.max(1, ...replies.map((reply) => reply.clustering ?? 1));
   return {
     request: distribution,
     rows: sum((reply) => reply.rows),
@@ -124,6 +133,10 @@ export async function distributeOverMembers(
     missing: sum((reply) => reply.missing),
     members: replies.map((reply) => reply.distribution),
     sampledEvery: sampleEvery === 1 ? null : sampleEvery,
-    countedAt: runtime.now(),
+    ...(clustering > 1 && { clustering }),
+    countedAt:
+      sampleEvery === 1
+        ? now
+        : Math.min(now, ...counts.flatMap(({ countedAt }) => countedAt ?? [])),
   };
 }

@@ -169,11 +169,12 @@ export class Root {
   }
 
   /** Counts by a key on every member. @throws when a member does not answer. */
-  distribute(distribution: DistributionRequest): Promise<Distribution> {
+  distribute(distribution: DistributionRequest, isExact: boolean): Promise<Distribution> {
     return distributeOverMembers(
       this.#options,
       this.journal.registry().layout.members,
       distribution,
+      isExact,
     );
   }
 

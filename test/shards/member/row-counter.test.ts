@@ -132,9 +132,12 @@ describe("a count in slices", () => {
 
   it("is shared by all who ask meanwhile", async () => {
     fill(sql, "(id INTEGER PRIMARY KEY)", "i", MANY);
+    await open().counter.count();
+    const once = reads().length;
+    statements = [];
     const { counter } = open();
     await Promise.all([counter.count(), counter.count(), counter.count()]);
-    expect(reads()).toHaveLength(7);
+    expect(reads()).toHaveLength(once);
   });
 
   it("that takes long is refused, goes on, and is there later", async () => {
