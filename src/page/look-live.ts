@@ -44,7 +44,7 @@ export interface Looks {
 
 /** The facts, brought up to date where that is due and possible in time. */
 export async function lookLive(
-  live: LiveReader,
+  liveAccess: LiveReader,
   facts: readonly NamespaceFacts[],
   freshness: Freshness,
   now: number,
@@ -56,7 +56,7 @@ export async function lookLive(
   if (due.length === 0) return { facts, inTime: new Map(), learned: null };
   const inTime = new Map<NamespaceFacts, Looked>();
   const learned = runBounded(due, AT_ONCE_MAX, async (one) => {
-    const looked = await lookAt(live, one.view.object, one.view.name);
+    const looked = await lookAt(liveAccess, one.view.object, one.view.name);
     inTime.set(one, looked);
     return looked;
   });
@@ -70,7 +70,7 @@ export async function lookLive(
 
 /** The operation itself, where it moves without a run: the root alone answers that. */
 export async function followOperations(
-  live: LiveReader,
+  liveAccess: LiveReader,
   facts: readonly NamespaceFacts[],
   now: number,
 ): Promise<readonly NamespaceFacts[]> {
@@ -82,7 +82,7 @@ export async function followOperations(
   if (moving.length === 0) return facts;
   const asked = runBounded(moving.slice(0, LOOKS_MAX), AT_ONCE_MAX, async (one) => {
     const { view } = one;
-    const answer = view.running === null ? null : await live.operation(view, view.running.id);
+    const answer = view.running === null ? null : await liveAccess.operation(view, view.running.id);
     return { one, operation: answer?.ok ? viewOperation(answer.value) : null };
   });
   const answers = await Promise.race([asked, wait(WAIT_MS_MAX).then(() => [])]);
@@ -100,8 +100,8 @@ function isDue({ view, askedAt }: NamespaceFacts, freshness: Freshness, now: num
   );
 }
 
-async function lookAt(live: LiveReader, object: string, name: string): Promise<Looked> {
-  const answer = await live.describe({ object, name }, ASKED_AGE_MAX_MS);
+async function lookAt(liveAccess: LiveReader, object: string, name: string): Promise<Looked> {
+  const answer = await liveAccess.describe({ object, name }, ASKED_AGE_MAX_MS);
   return answer.ok
     ? { object, name, live: answer.value, problem: null }
     : { object, name, live: null, problem: describeFailure(answer.failure) };

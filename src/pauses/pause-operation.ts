@@ -15,7 +15,7 @@ import { isPausedByUs } from "../runs/hold-operation.ts";
 import type { PauseCalls } from "./pauses.ts";
 
 export interface PauseParts {
-  readonly live: LiveAccess;
+  readonly liveAccess: LiveAccess;
   readonly pauses: Remote<PauseCalls>;
   /** The name of the caller. */
   readonly by: string;
@@ -30,14 +30,14 @@ export async function pauseOperation(
   ref: NamespaceRef,
   reason: string,
 ): Promise<OperationStatus> {
-  const { live, pauses, by } = parts;
+  const { liveAccess, pauses, by } = parts;
   const { id } = await findRunning(
-    live,
+    liveAccess,
     ref,
     "pause",
     `To keep new ones from starting: policy.suspend in its manifest, or pause everything.`,
   );
-  const paused = valueOf(await live.pause(ref, id, { reason, by }));
+  const paused = valueOf(await liveAccess.pause(ref, id, { reason, by }));
   await pauses.note(ref, `operation ${id} is paused: ${reason}`, by);
   return paused;
 }
@@ -50,9 +50,9 @@ export async function resumeOperation(
   parts: PauseParts,
   ref: NamespaceRef,
 ): Promise<OperationStatus> {
-  const { live, pauses, by } = parts;
+  const { liveAccess, pauses, by } = parts;
   const operation = await findRunning(
-    live,
+    liveAccess,
     ref,
     "resume",
     `\`shardctl history ${ref.name}\` shows how the last one ended.`,
@@ -67,18 +67,18 @@ export async function resumeOperation(
         `Operation ${id} of '${ref.name}' would be paused again at once: ${hold}`,
       );
   }
-  const resumed = valueOf(await live.resume(ref, id));
+  const resumed = valueOf(await liveAccess.resume(ref, id));
   await pauses.note(ref, `operation ${id} has resumed`, by);
   return resumed;
 }
 
 async function findRunning(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   ref: NamespaceRef,
   verb: string,
   advice: string,
 ): Promise<OperationStatus> {
-  const { operation } = valueOf(await live.describe(ref, WATCHED_AGE_MAX_MS));
+  const { operation } = valueOf(await liveAccess.describe(ref, WATCHED_AGE_MAX_MS));
   if (operation?.state === "running") return operation;
   throw new RefusedRequest(
     "conflict",

@@ -101,7 +101,7 @@ async function planBranch(
   parts: PullParts,
   reviewed: Plan | null,
 ): Promise<GithubResult<PlannedBranch | null>> {
-  const { github, settings, blobs, live, coordinator, readSet } = parts;
+  const { github, settings, blobs, liveAccess, coordinator, readSet } = parts;
   const read = await readBranchManifests(github, settings, blobs);
   if (!read.ok) return read;
   const { environment } = settings;
@@ -109,7 +109,7 @@ async function planBranch(
   const { desired } = await readSet({ files, config: null, environment, commit });
   if (desired === null) return success(null);
   const basis = reviewed?.fingerprint ?? null;
-  const plan = await lookAtPlan({ live, coordinator }, desired, basis);
+  const plan = await lookAtPlan({ liveAccess, coordinator }, desired, basis);
   return success({ desired, plan });
 }
 

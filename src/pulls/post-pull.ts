@@ -182,13 +182,13 @@ async function judge(
 }
 
 async function plan(
-  { live, coordinator, settings }: PullParts,
+  { liveAccess, coordinator, settings }: PullParts,
   pull: Pull,
   desired: DesiredState,
 ): Promise<Verdict> {
   const basis = findBasis(coordinator, settings.environment, pull.number);
   try {
-    const made = await makePlan({ live, coordinator }, desired, basis, false);
+    const made = await makePlan({ liveAccess, coordinator }, desired, basis, false);
     return { kind: "planned", plan: made.plan, desired };
   } catch (error) {
     if (error instanceof RefusedRequest) return { kind: "unplanned", message: error.message };

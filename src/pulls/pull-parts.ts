@@ -18,7 +18,7 @@ import type { PostedPull } from "./pulls-store.ts";
 export interface PullParts {
   readonly settings: GithubSettings;
   readonly github: GithubWriter;
-  readonly live: LiveAccess;
+  readonly liveAccess: LiveAccess;
   readonly readSet: SetReader;
   readonly coordinator: CoordinatorBooks;
   readonly pulls: PostedPulls;

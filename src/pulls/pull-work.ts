@@ -47,7 +47,7 @@ export interface PullCalls {
 export interface PullWorkParts {
   readonly settings: () => GithubSettings | null;
   readonly github: () => GithubWriter | null;
-  readonly live: () => LiveAccess;
+  readonly liveAccess: () => LiveAccess;
   readonly readSet: SetReader;
   readonly coordinator: PullParts["coordinator"];
   /** True the first time that the delivery is claimed. */
@@ -209,7 +209,7 @@ export class PullWork implements PullCalls {
     return {
       settings,
       github,
-      live: this.#parts.live(),
+      liveAccess: this.#parts.liveAccess(),
       readSet: this.#parts.readSet,
       coordinator: this.#parts.coordinator,
       pulls: this.#pulls,

@@ -142,7 +142,7 @@ async function start(
   const { ports } = context;
   const failed = new Set<string>();
   const outcome = await startBatch(chosen, whole, {
-    live: context.live,
+    liveAccess: context.liveAccess,
     basisFor: context.basisFor,
     plansAwaitedBy: context.plansAwaitedBy,
     spend: context.spend,

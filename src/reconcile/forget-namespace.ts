@@ -30,7 +30,7 @@ export interface MemoryCalls {
 }
 
 export interface ForgetParts {
-  readonly live: LiveReader;
+  readonly liveAccess: LiveReader;
   readonly coordinator: { readonly memory: Remote<MemoryCalls> };
 }
 
@@ -50,13 +50,13 @@ const NOTHING: KnownNamespace = {
  * know it. Null for all.
  */
 export async function planForget(
-  { live, coordinator: { memory } }: ForgetParts,
+  { liveAccess, coordinator: { memory } }: ForgetParts,
   ref: NamespaceRef,
   only: string | null,
 ): Promise<ForgetPlan> {
   const known = await memory.known(ref, only);
   if (known === null) return { ...ref, ...NOTHING, isKnown: false, obstacles: [] };
-  const life = known.keptIn.length > 0 ? [] : findLife(ref, await live.describe(ref));
+  const life = known.keptIn.length > 0 ? [] : findLife(ref, await liveAccess.describe(ref));
   return { ...ref, ...known, isKnown: true, obstacles: [...findClaims(ref, known), ...life] };
 }
 

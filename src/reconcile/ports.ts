@@ -127,7 +127,7 @@ export interface ReconcilePorts {
   readonly manifests: ManifestSource;
   readonly policies: PolicyPort;
   readonly reviews: ReviewLookup;
-  readonly live: LiveReader & MemberReader & OperationHolder;
+  readonly liveAccess: LiveReader & MemberReader & OperationHolder;
   readonly runs: RunPort;
   readonly registries: SeenRegistries;
   /** Namespaces that were live here once, and that the store does not know yet. */

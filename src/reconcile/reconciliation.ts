@@ -80,7 +80,7 @@ export interface ReconciliationParts {
   readonly github: () => GithubReader | null;
   readonly readSet: SetReader;
   /** As reconciliation of that environment sees it. */
-  readonly live: (environment: string) => LiveAccess;
+  readonly liveAccess: (environment: string) => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest" | "figures" | "isOrdered">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
   readonly policies: PolicyStore;
@@ -379,7 +379,7 @@ export class Reconciliation implements ReconcileCalls {
         takeChanged: (names) => parts.policies.takeChanged(environment, names),
       },
       reviews,
-      live: parts.live(environment),
+      liveAccess: parts.liveAccess(environment),
       runs: {
         find: (id) => parts.runs.findRun(id),
         findRival: (names) => parts.starts.findRival(environment, names),

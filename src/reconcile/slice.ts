@@ -40,7 +40,7 @@ export class Slice {
     // A root that has lost its storage without knowing it is out of step for every part of a pass.
     this.ports = {
       ...ports,
-      live: watchRegistries(ports.live, (ref) => ports.registries.read(ref)),
+      liveAccess: watchRegistries(ports.liveAccess, (ref) => ports.registries.read(ref)),
     };
     this.#budget = budget;
     this.#progress = new PlanProgress(ports.store);
@@ -98,7 +98,7 @@ export class Slice {
       env: this.state,
       progress: this.#progress,
       ports,
-      live: ports.live,
+      liveAccess: ports.liveAccess,
       managed: ports.store.totals().managed,
       reviews: () => this.#reviews(),
       basisFor: (namespace) => this.#basisFor(namespace),

@@ -138,12 +138,14 @@ async function changeFor(
   overrides: readonly Guard[],
   context: StartContext,
 ): Promise<Change | null> {
-  const { live, spend } = context;
+  const { liveAccess, spend } = context;
   const terms = { spec: guardedSpec(state, spec), overrides, now: context.now() };
   if (approval.kind === "reviewed" && approval.change !== null) {
     const { change } = approval;
     spend(2);
-    return changeOf(await judgeChange(change, live, { ...terms, shown: figuresOf([change]) }));
+    return changeOf(
+      await judgeChange(change, liveAccess, { ...terms, shown: figuresOf([change]) }),
+    );
   }
   const inspection = await inspectNamespace(spec, state, context);
   if (inspection.kind !== "planned" || inspection.wanted === null) return null;
@@ -151,7 +153,7 @@ async function changeFor(
   if (cause !== pending.cause || change.kind !== pending.kind || change.epoch !== pending.epoch)
     return null;
   const own: StartTerms = { ...terms, shown: null };
-  return changeOf(await judgeDescribed(change, inspection.live, live, own));
+  return changeOf(await judgeDescribed(change, inspection.live, liveAccess, own));
 }
 
 function changeOf(judged: Judgement): Change | null {

@@ -17,7 +17,7 @@ import type { RegistryCalls, RepairNotes } from "./registries-store.ts";
 
 export interface RepairParts<Live extends LiveReader = LiveAccess> {
   /** Its `describe` tells of registries that are known to be lost. */
-  readonly live: Live;
+  readonly liveAccess: Live;
   readonly coordinator: {
     readonly registries: Remote<RegistryCalls>;
     readonly reconciliation: Remote<RepairNotes>;
@@ -34,9 +34,11 @@ export async function showRepair(
   asked: RepairRequest,
 ): Promise<RepairPlan> {
   const request = await withSeenMembers(parts, ref, asked);
-  const plan = valueOf(await parts.live.planRepair(ref, request));
+  const plan = valueOf(await parts.liveAccess.planRepair(ref, request));
   if (plan.disorder !== null) return plan;
-  const { disorder, epoch, layout } = valueOf(await parts.live.describe(ref, WATCHED_AGE_MAX_MS));
+  const { disorder, epoch, layout } = valueOf(
+    await parts.liveAccess.describe(ref, WATCHED_AGE_MAX_MS),
+  );
   if (!disorder) return plan;
   return plan.steps.length > 0
     ? { ...plan, disorder }
@@ -57,7 +59,7 @@ export async function applyRepair(
   fingerprint: string,
   by: string,
 ): Promise<RepairOutcome> {
-  const { live, coordinator } = parts;
+  const { liveAccess, coordinator } = parts;
   const current = await showRepair(parts, ref, asked);
   const known =
     current.fingerprint === fingerprint
@@ -65,7 +67,12 @@ export async function applyRepair(
       : await coordinator.registries.findRepair(ref, fingerprint);
   if (known !== null) return known;
   refuseOther(ref, fingerprint, current);
-  const applied = await live.repair(ref, await withSeenMembers(parts, ref, asked), fingerprint, by);
+  const applied = await liveAccess.repair(
+    ref,
+    await withSeenMembers(parts, ref, asked),
+    fingerprint,
+    by,
+  );
   // An object has other words since the look above.
   if (!applied.ok && applied.failure.reason === "invalid") throw stalePlan(ref, fingerprint);
   const repair = { id: crypto.randomUUID(), outcome: valueOf(applied) };

@@ -73,14 +73,14 @@ const NO_GATES: StartGates = { findHold: () => null, judge: null, standing: () =
 export async function advanceRun(
   record: RunRecord,
   plan: Plan,
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   now: number,
   gates: Partial<StartGates> = {},
 ): Promise<RunRecord> {
   if (record.run.state !== "running") return record;
   const isLost = record.isLost === true || now > record.run.lease.expiresAt;
   const current = isLost ? { ...record, isLost } : record;
-  const step = new Step(current, plan, live, now, { ...NO_GATES, ...gates });
+  const step = new Step(current, plan, liveAccess, now, { ...NO_GATES, ...gates });
   await step.followRunning();
   await step.startAttempted();
   step.giveUpPending();
@@ -93,16 +93,22 @@ class Step {
   attempts: Record<string, Attempt>;
   readonly #record: RunRecord;
   readonly #changes: ReadonlyMap<string, Change>;
-  readonly #live: LiveAccess;
+  readonly liveAccess: LiveAccess;
   readonly #now: number;
   readonly #gates: StartGates;
 
-  constructor(record: RunRecord, plan: Plan, live: LiveAccess, now: number, gates: StartGates) {
+  constructor(
+    record: RunRecord,
+    plan: Plan,
+    liveAccess: LiveAccess,
+    now: number,
+    gates: StartGates,
+  ) {
     this.actions = [...record.run.actions];
     this.attempts = { ...record.attempts };
     this.#record = record;
     this.#changes = new Map(plan.changes.map((change) => [change.namespace, change]));
-    this.#live = live;
+    this.liveAccess = liveAccess;
     this.#now = now;
     this.#gates = gates;
   }
@@ -113,7 +119,9 @@ class Step {
       (action) => action.state === "running" && this.#isDue(action),
     );
     const follow = this.#record.cancelRequested ? cancelOperation : pollOperation;
-    await this.#settleAll(running, (action) => follow(this.#live, action, this.#holdOf(action)));
+    await this.#settleAll(running, (action) =>
+      follow(this.liveAccess, action, this.#holdOf(action)),
+    );
   }
 
   /**
@@ -130,7 +138,9 @@ class Step {
     const { run } = this.#record;
     const reason = this.#noMoreStarts();
     if (reason !== null) {
-      await this.#settleAll(attempted, (action) => findStarted(this.#live, action, run.id, reason));
+      await this.#settleAll(attempted, (action) =>
+        findStarted(this.liveAccess, action, run.id, reason),
+      );
     } else {
       const held = attempted.filter((action) => this.#holdOfStart(action) !== null);
       await this.#hold(held);
@@ -138,7 +148,7 @@ class Step {
         .filter((action) => !held.includes(action))
         .slice(0, this.#freePlaces());
       await this.#settleAll(chosen, (action) =>
-        startChange(this.#live, action, this.#changeOf(action), run, this.#gates),
+        startChange(this.liveAccess, action, this.#changeOf(action), run, this.#gates),
       );
     }
   }
@@ -206,7 +216,7 @@ class Step {
   async #hold(held: readonly RunAction[]): Promise<void> {
     await this.#settleAll(held, (action) => {
       const error = `Waits: ${this.#holdOfStart(action) ?? "no reason any more"}`;
-      return adoptOperation(this.#live, action, this.#record.run.id, { ...action, error });
+      return adoptOperation(this.liveAccess, action, this.#record.run.id, { ...action, error });
     });
     for (const { namespace } of held) {
       const isPending = this.actions.some(

@@ -26,7 +26,7 @@ import { decodeJson } from "./store.ts";
 const MESSAGES_MAX = 5;
 
 export interface ApplyParts {
-  readonly live: LiveReader;
+  readonly liveAccess: LiveReader;
   readonly coordinator: {
     readonly plans: Reachable<PlanCalls>;
     readonly runs: Reachable<RunCalls>;
@@ -36,7 +36,7 @@ export interface ApplyParts {
 
 /** @throws RefusedRequest as above; nothing was started then. */
 export async function applyPlan(
-  { live, coordinator }: ApplyParts,
+  { liveAccess, coordinator }: ApplyParts,
   order: ApplyOrder,
 ): Promise<Run> {
   const { fingerprint } = order;
@@ -49,7 +49,7 @@ export async function applyPlan(
   if (rival?.fingerprint === fingerprint) return rival;
   if (rival) throw lockedBy(rival);
   const now = Date.now();
-  const judged = await judgePlan(plan, live, {
+  const judged = await judgePlan(plan, liveAccess, {
     specs: await readSpecs(plans, fingerprint),
     overrides,
     shown: shown ?? figuresOf(plan.changes),

@@ -51,13 +51,13 @@ export type Judgement =
 /** Judges one change. Reads only. */
 export async function judgeChange(
   change: Change,
-  live: LiveReader,
+  liveAccess: LiveReader,
   terms: StartTerms,
 ): Promise<Judgement> {
   const { namespace, object } = change;
-  const described = await live.describe({ name: namespace, object }, ASKED_AGE_MAX_MS);
+  const described = await liveAccess.describe({ name: namespace, object }, ASKED_AGE_MAX_MS);
   return described.ok
-    ? judgeDescribed(change, described.value, live, terms)
+    ? judgeDescribed(change, described.value, liveAccess, terms)
     : not(namespace, "unreadable", described.failure.message);
 }
 
@@ -65,13 +65,13 @@ export async function judgeChange(
 export async function judgeDescribed(
   change: Change,
   described: LiveNamespace,
-  live: LiveReader,
+  liveAccess: LiveReader,
   terms: StartTerms,
 ): Promise<Judgement> {
   const { namespace } = change;
   const stale = explainStale(change, described);
   if (stale !== null) return not(namespace, "stale", stale);
-  const counted = await countNow(change, described, live, terms.now);
+  const counted = await countNow(change, described, liveAccess, terms.now);
   if (!counted.ok) return not(namespace, "unreadable", counted.failure);
   return judgeCounted(counted.value, described, terms);
 }
@@ -96,7 +96,7 @@ function judgeCounted(change: Change, live: LiveNamespace, terms: StartTerms): J
 async function countNow(
   change: Change,
   described: LiveNamespace,
-  live: LiveReader,
+  liveAccess: LiveReader,
   now: number,
 ): Promise<Result<Change, string>> {
   const age = now - change.countedAt;
@@ -105,7 +105,7 @@ async function countNow(
   const request = requestFor(change);
   if (request === null) return success({ ...change, ...projectChange(described, change.to, null) });
   const ref = { name: change.namespace, object: change.object };
-  const counted = await live.distribute(ref, request);
+  const counted = await liveAccess.distribute(ref, request);
   return counted.ok
     ? success({ ...change, ...projectChange(described, change.to, counted.value) })
     : failure(`the rows could not be counted by ${request.shardKey} (${counted.failure.message})`);
@@ -141,21 +141,21 @@ export interface PlanJudgement {
 /** Judges all changes of a plan, and the plan as a whole. */
 export async function judgePlan(
   plan: Plan,
-  live: LiveReader,
+  liveAccess: LiveReader,
   { specs, ...terms }: PlanTerms,
 ): Promise<PlanJudgement> {
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   const judged = await runBounded(plan.changes, READS_MAX, async (change) => {
     const spec = byName.get(change.namespace);
     if (!spec) throw new Error(`Plan ${plan.fingerprint} has no spec of '${change.namespace}'`);
-    return judgeChange(change, live, { ...terms, spec });
+    return judgeChange(change, liveAccess, { ...terms, spec });
   });
   const counted = judged.flatMap((one) => (one.kind === "not" ? [] : [one.change]));
   const namespaces = plan.changes.length + plan.inSync.length;
   const rowsMoved = counted.reduce((sum, one) => sum + one.rowsMoved, 0);
   const rowsChanged = counted.reduce((sum, one) => sum + one.rowsTotal, 0);
   const needed = terms.overrides.includes("bulkChange") ? 0 : rowsNeeded(rowsMoved, namespaces);
-  const rows = rowsChanged + (await countInSync(plan, live, needed - rowsChanged));
+  const rows = rowsChanged + (await countInSync(plan, liveAccess, needed - rowsChanged));
   const whole = checkWhole({
     changes: counted.map((change) => ({ change })),
     managed: { namespaces, rows },
@@ -176,7 +176,7 @@ export async function judgePlan(
  */
 async function countInSync(
   { inSync }: Plan,
-  live: LiveReader,
+  liveAccess: LiveReader,
   rowsWanted: number,
 ): Promise<number> {
   const largest = inSync.toSorted((left, right) => right.rows - left.rows);
@@ -186,7 +186,7 @@ async function countInSync(
       largest.slice(at, at + READS_MAX),
       READS_MAX,
       async ({ namespace: name, object }) => {
-        const described = await live.describe({ name, object }, ASKED_AGE_MAX_MS);
+        const described = await liveAccess.describe({ name, object }, ASKED_AGE_MAX_MS);
         return described.ok ? liveRows(described.value) : 0;
       },
     );

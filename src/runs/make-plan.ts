@@ -34,7 +34,7 @@ export interface Planner {
 }
 
 export interface PlanParts {
-  readonly live: LiveReader;
+  readonly liveAccess: LiveReader;
   readonly coordinator: { readonly plans: Reachable<PlanCalls> };
   /**
    * The caller who asks for the plan; absent when the Worker makes it for itself, of what it has
@@ -104,7 +104,7 @@ interface PlannedNow {
 }
 
 async function planNow(
-  { live, coordinator: { plans } }: PlanParts,
+  { liveAccess, coordinator: { plans } }: PlanParts,
   given: DesiredState,
   basis: string | null,
   isExact = false,
@@ -114,7 +114,7 @@ async function planNow(
     basis === null ? null : (decodeJson(await readStoredPlan(plans, basis)) as Plan);
   const known = await plans.listNamespaces(desired.environment);
   const { applied, floors } = await plans.policies(desired.environment);
-  const state = await gatherLive(live, within(desired, floors), known, basisPlan, isExact);
+  const state = await gatherLive(liveAccess, within(desired, floors), known, basisPlan, isExact);
   const now = Date.now();
   const result = await buildPlan({
     desired,

@@ -45,19 +45,19 @@ export interface StartTerms {
 
 /** Starts the change's operation, unless it is not the planned one any more, or a guard stands. */
 export async function startChange(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   action: RunAction,
   change: Change,
   run: RunRecord["run"],
   { judge, standing }: StartTerms,
 ): Promise<Outcome> {
   const ref = refOf(action);
-  const described = await live.describe(ref, ASKED_AGE_MAX_MS);
+  const described = await liveAccess.describe(ref, ASKED_AGE_MAX_MS);
   if (!described.ok) return settleFailure(action, described.failure);
   const stale = explainStale(change, described.value);
   if (stale !== null) {
     const error = `Stale: ${stale}. Nothing was done here: plan again.`;
-    return adoptOperation(live, action, run.id, { ...action, state: "failed", error });
+    return adoptOperation(liveAccess, action, run.id, { ...action, state: "failed", error });
   }
   const judged = judge === null ? null : await judge(change, described.value);
   if (judged !== null && judged.kind !== "may") return settleJudgement(action, judged);
@@ -70,7 +70,7 @@ export async function startChange(
     requestedBy: run.requestedBy,
     refuseEmpty: false,
   };
-  return settleAnswer(action, await live.start(ref, request));
+  return settleAnswer(action, await liveAccess.start(ref, request));
 }
 
 /** Rows that could not be counted are counted again; nothing starts on a guess. */
@@ -90,12 +90,12 @@ function settleJudgement(action: RunAction, judged: Exclude<Judgement, { kind: "
  * started it was interrupted before it could say so.
  */
 export async function adoptOperation(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   action: RunAction,
   runId: string,
   otherwise: RunAction,
 ): Promise<Outcome> {
-  const history = await live.history(refOf(action), HISTORY_MAX);
+  const history = await liveAccess.history(refOf(action), HISTORY_MAX);
   if (!history.ok) return settleFailure(action, history.failure);
   const correlationId = correlationIdOf(runId, action.namespace);
   const own = history.value.find((operation) => operation.correlationId === correlationId);
@@ -104,12 +104,12 @@ export async function adoptOperation(
 
 /** In a run that starts nothing more: the operation if it was started already. */
 export function findStarted(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   action: RunAction,
   runId: string,
   reason: string,
 ): Promise<Outcome> {
-  return adoptOperation(live, action, runId, notExecuted(action, reason));
+  return adoptOperation(liveAccess, action, runId, notExecuted(action, reason));
 }
 
 /**
@@ -123,17 +123,17 @@ export interface FoundHold {
 
 /** How far the operation is, held or let go of on the way. */
 export async function pollOperation(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   action: RunAction,
   { hold, letsGo }: FoundHold,
 ): Promise<Outcome> {
-  const status = await live.operation(refOf(action), operationOf(action).id);
+  const status = await liveAccess.operation(refOf(action), operationOf(action).id);
   if (!status.ok) return settleAnswer(action, status);
   const paused = status.value.paused?.reason ?? null;
   const stays = hold === null && letsGo === "windows" && paused !== WINDOW_CLOSED;
   return settleAnswer(
     action,
-    await holdOperation(live, refOf(action), status.value, stays ? paused : hold),
+    await holdOperation(liveAccess, refOf(action), status.value, stays ? paused : hold),
   );
 }
 
@@ -142,13 +142,13 @@ export async function pollOperation(
  * as before.
  */
 export async function cancelOperation(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   action: RunAction,
   hold: FoundHold,
 ): Promise<Outcome> {
-  const cancelled = await live.cancel(refOf(action), operationOf(action).id);
+  const cancelled = await liveAccess.cancel(refOf(action), operationOf(action).id);
   if (!cancelled.ok && cancelled.failure.kind === "refused")
-    return pollOperation(live, action, hold);
+    return pollOperation(liveAccess, action, hold);
   return settleAnswer(action, cancelled);
 }
 

@@ -26,7 +26,7 @@ export interface RunStepsParts {
   readonly store: CoordinatorStore;
   readonly book: RunBook;
   readonly plans: PlanBook;
-  readonly live: () => LiveAccess;
+  readonly liveAccess: () => LiveAccess;
   /** The switch that stops everything; null while it is off. */
   readonly pause: () => Pause | null;
   /** The namespace's manifest as it is followed now; null when it is not. */
@@ -49,7 +49,7 @@ export class RunSteps {
 
   /** Never throws: a run that cannot be stepped must not keep the others from theirs. */
   async #step({ id, fingerprint, faults }: RunRow): Promise<void> {
-    const { book, live } = this.#parts;
+    const { book, liveAccess } = this.#parts;
     try {
       const before = book.load(id);
       const opened = this.#openPlan(id, fingerprint);
@@ -64,7 +64,7 @@ export class RunSteps {
       else if (opened)
         this.#save(
           before,
-          await advanceRun(before, opened.plan, live(), now, {
+          await advanceRun(before, opened.plan, liveAccess(), now, {
             findHold: this.#findHold(before, opened, now),
             ...this.#terms(before, opened, now),
           }),
@@ -129,13 +129,13 @@ export class RunSteps {
    * are those of its own moment in any case.
    */
   #terms({ run, shown }: RunRecord, { guarded }: OpenPlan, now: number): StartTerms {
-    const { live } = this.#parts;
+    const { liveAccess } = this.#parts;
     const judge: JudgeStart = async (change, described) => {
       const spec = guarded(change.namespace);
       if (!spec) throw new Error(`Plan ${run.fingerprint} has no spec of '${change.namespace}'`);
       // The clock's guards are the hold's, which knows what was merged since: they have passed.
       const overrides: readonly Guard[] = [...run.overrides, "window", "suspend"];
-      return judgeDescribed(change, described, live(), { spec, overrides, shown, now });
+      return judgeDescribed(change, described, liveAccess(), { spec, overrides, shown, now });
     };
     return {
       judge: Math.abs(now - run.startedAt) <= COUNT_AGE_MAX_MS ? null : judge,

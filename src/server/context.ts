@@ -19,7 +19,7 @@ export interface ApiEnv {
     caller: Caller;
     /** Set with `caller`. */
     scope: CallerScope;
-    live: LiveAccess;
+    liveAccess: LiveAccess;
     coordinator: RemoteCoordinator;
   };
 }

@@ -38,7 +38,7 @@ import type { Caller } from "./access/tokens.ts";
 
 export interface HttpApiOptions extends AccessOptions, ViewerOptions {
   readonly settings: (env: object) => Result<Settings, string>;
-  readonly live: (env: object) => LiveAccess;
+  readonly liveAccess: (env: object) => LiveAccess;
   readonly coordinator: (env: object) => DurableObjectNamespace;
   /** More routes of the same Worker, under the same rules. */
   readonly extend?: (api: Api, requireRole: RequireRole) => void;
@@ -66,7 +66,10 @@ export function createHttpApi(options: HttpApiOptions): Api {
     context.set("settings", settings.value);
     const coordinator = reachCoordinator(options.coordinator(context.env));
     context.set("coordinator", coordinator);
-    context.set("live", watchRegistries(options.live(context.env), createSeenLookup(coordinator)));
+    context.set(
+      "liveAccess",
+      watchRegistries(options.liveAccess(context.env), createSeenLookup(coordinator)),
+    );
     await next();
     await hideSplitPoints(context);
     if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");

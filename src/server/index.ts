@@ -88,7 +88,7 @@ export function createReconciler<Env extends object>(
   const settings = createSettingsReader(options);
   const api = createHttpApi({
     settings: bind(settings),
-    live: bind((env) => createObjectAccess(options.objects(env))),
+    liveAccess: bind((env) => createObjectAccess(options.objects(env))),
     coordinator: bind(options.coordinator),
     tokens: bind(
       options.tokens ?? ((env) => (env as { readonly SHARDCTL_TOKENS?: string }).SHARDCTL_TOKENS),

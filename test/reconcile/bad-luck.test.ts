@@ -277,9 +277,9 @@ describe("a namespace that cannot be read", () => {
     const hanging = new Promise<LiveResult<LiveNamespace>>((resolve) => (answer = resolve));
     world.ports = () => ({
       ...ports,
-      live: {
-        ...ports.live,
-        describe: (ref) => (ref.name === "a-hangs" ? hanging : ports.live.describe(ref)),
+      liveAccess: {
+        ...ports.liveAccess,
+        describe: (ref) => (ref.name === "a-hangs" ? hanging : ports.liveAccess.describe(ref)),
       },
     });
     const asked = world.live.calls.length;
@@ -304,13 +304,13 @@ describe("a namespace that cannot be read", () => {
     const world = await settled("carts");
     const ports = world.ports();
     const broken = {
-      ...ports.live,
+      ...ports.liveAccess,
       describe: (ref: { name: string; object: string }) =>
         ref.name === "orders"
           ? Promise.reject(new TypeError("x is undefined"))
-          : ports.live.describe(ref),
+          : ports.liveAccess.describe(ref),
     };
-    world.ports = () => ({ ...ports, live: broken });
+    world.ports = () => ({ ...ports, liveAccess: broken });
     await world.tick(3);
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "InternalError" });
     expect(world.condition("carts")).toMatchObject({ type: "Ready" });
@@ -359,13 +359,13 @@ describe("trouble of one namespace in the last phase", () => {
         let looks = 0;
         world.ports = () => ({
           ...ports,
-          live: {
-            ...ports.live,
+          liveAccess: {
+            ...ports.liveAccess,
             // The look is answered, and the question before the start is not.
             describe: (ref) =>
               ref.name === "orders" && looks++ > 1
                 ? Promise.reject(new TypeError("x is undefined"))
-                : ports.live.describe(ref),
+                : ports.liveAccess.describe(ref),
           },
         });
       },

@@ -79,14 +79,14 @@ describe("gatherLive", () => {
   });
 
   it("keeps a failed count apart from no count", async () => {
-    const live: LiveReader = {
+    const liveAccess: LiveReader = {
       ...memoryOf("a"),
       distribute: async () => ({
         ok: false,
         failure: { kind: "unreachable", message: "too slow" },
       }),
     };
-    const state = await gatherLive(live, desiredOf(spec("a")), []);
+    const state = await gatherLive(liveAccess, desiredOf(spec("a")), []);
     expect(state.namespaces[0]).toMatchObject({
       namespace: { ok: true },
       distribution: { ok: false, failure: { message: "too slow" } },
@@ -108,7 +108,7 @@ describe("gatherLive", () => {
     const memory = memoryOf(...names);
     let asking = 0;
     let most = 0;
-    const live: LiveReader = {
+    const liveAccess: LiveReader = {
       ...memory,
       async describe(ref) {
         most = Math.max(most, ++asking);
@@ -118,7 +118,7 @@ describe("gatherLive", () => {
         return answer;
       },
     };
-    const state = await gatherLive(live, desiredOf(...names.map((name) => spec(name))), []);
+    const state = await gatherLive(liveAccess, desiredOf(...names.map((name) => spec(name))), []);
     expect(state.namespaces).toHaveLength(names.length);
     expect(most).toBe(READS_MAX);
   });

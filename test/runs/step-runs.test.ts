@@ -102,7 +102,7 @@ class Bench {
       store,
       book: this.book,
       plans,
-      live: () => ({
+      liveAccess: () => ({
         ...this.live,
         start: (ref, request) => {
           this.requests.push(request);

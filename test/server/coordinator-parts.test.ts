@@ -25,7 +25,7 @@ function assemble(settings: Settings | null, sql = openNodeSql()): CoordinatorPa
     settings: () => settings,
     github: () => (settings?.github ? ({} as GithubWriter) : null),
     githubReader: () => (settings?.github ? ({} as GithubReader) : null),
-    live: () => ({}) as LiveAccess,
+    liveAccess: () => ({}) as LiveAccess,
     readSet: () => Promise.reject(new Error("Nothing is read here")),
   });
 }

@@ -141,8 +141,8 @@ describe("the history", () => {
       refuseEmpty: false,
     };
     const ref = { name: "e2-orders", object: "ORDERS" };
-    const live = createObjectAccess({ ORDERS: controlEnv.ORDERS });
-    const started = await live.start(ref, operation);
+    const liveAccess = createObjectAccess({ ORDERS: controlEnv.ORDERS });
+    const started = await liveAccess.start(ref, operation);
     if (!started.ok) throw new Error(started.failure.message);
     const lookAgain = async (): Promise<number> => {
       await makeDue();
@@ -152,7 +152,7 @@ describe("the history", () => {
     expect(await lookAgain()).toBe(1);
     expect(await lookAgain()).toBe(1);
     await vi.waitUntil(async () => {
-      const now = await live.operation(ref, started.value.id);
+      const now = await liveAccess.operation(ref, started.value.id);
       return now.ok && now.value.state === "completed";
     });
     expect(await lookAgain()).toBe(2);

@@ -33,7 +33,7 @@ function assemble(sql = openNodeSql()) {
     settings: () => ({ github: null, guards: {}, alertWebhookUrl: null }) as never,
     github: () => null,
     githubReader: () => null,
-    live: () => ({}) as LiveAccess,
+    liveAccess: () => ({}) as LiveAccess,
     readSet: () => Promise.reject(new Error("Nothing is read here")),
   });
   return { sql, api, store: new CoordinatorStore(sql) };

@@ -303,7 +303,7 @@ it("every route says how the scope of a token is judged", () => {
   };
   const api = createHttpApi({
     settings: unused,
-    live: unused,
+    liveAccess: unused,
     coordinator: unused,
     tokens: unused,
     openVerifier: unused,

@@ -32,7 +32,7 @@ const HOUR_MS = 3_600_000;
 const ASKED_AT_ONCE = 8;
 
 export interface AuditContext {
-  readonly live: LiveReader & MemberReader;
+  readonly liveAccess: LiveReader & MemberReader;
   readonly retainHours: number;
   readonly before: AuditFinding | null;
   readonly now: number;
@@ -58,12 +58,12 @@ export async function auditNamespace(
 async function findMisplaced(
   ref: NamespaceRef,
   state: LiveNamespace,
-  { live, spend }: AuditContext,
+  { liveAccess, spend }: AuditContext,
 ): Promise<Pick<AuditFinding, "misplacedRows" | "moves"> | null> {
   const request = requestFor(state.layout);
   if (request === null) return { misplacedRows: 0, moves: [] };
   spend(1);
-  const counted = await live.distribute(ref, request);
+  const counted = await liveAccess.distribute(ref, request);
   if (!counted.ok) return null;
   // Rows that a change to the very same layout would move lie where they do not belong.
   const { moves, rowsMoved } = projectChange(state, state.layout, counted.value);
@@ -101,14 +101,14 @@ async function findOrphans(
   state: LiveNamespace,
   context: AuditContext,
 ): Promise<Pick<AuditFinding, "orphans" | "orphanCursor">> {
-  const { live, before, spend } = context;
+  const { liveAccess, before, spend } = context;
   const candidates = await findCandidates(ref, state, context);
   const start = (before?.orphanCursor ?? 0) < candidates.length ? (before?.orphanCursor ?? 0) : 0;
   const asked = candidates.slice(start, start + CANDIDATES_MAX);
   spend(asked.length);
   const found = await runBounded(asked, ASKED_AT_ONCE, async (name) => ({
     name,
-    rows: await rowsOn(ref, name, live, spend),
+    rows: await rowsOn(ref, name, liveAccess, spend),
   }));
   // Orphans that were found before and not asked now are kept.
   const kept = (before?.orphans ?? []).filter(
@@ -133,7 +133,7 @@ async function findCandidates(
   context: AuditContext,
 ): Promise<string[]> {
   context.spend(1);
-  const history = await context.live.history(ref, HISTORY_MAX);
+  const history = await context.liveAccess.history(ref, HISTORY_MAX);
   const operations = history.ok ? history.value : [];
   const overSince = context.now - context.retainHours * HOUR_MS - GRACE_MS;
   const isOver = ({ state, finishedAt }: OperationStatus): boolean =>
@@ -171,14 +171,14 @@ function namesBeyond(namespace: string, layouts: readonly Layout[]): string[] {
 async function rowsOn(
   { name: namespace, object }: NamespaceRef,
   name: string,
-  live: LiveReader & MemberReader,
+  liveAccess: LiveReader & MemberReader,
   spend: (calls: number) => void,
 ): Promise<number> {
-  const counted = await live.countMember({ name: namespace, object }, name);
+  const counted = await liveAccess.countMember({ name: namespace, object }, name);
   if (counted.ok) return counted.value.rows;
   if (counted.failure.kind !== "refused" || name === namespace) return 0;
   spend(1);
-  const own = await live.describe({ name, object });
+  const own = await liveAccess.describe({ name, object });
   // A namespace of that name that is sharded, or was ever changed, is somebody's.
   if (!own.ok || own.value.epoch > 0) return 0;
   return own.value.members.reduce((sum, member) => sum + member.rows, 0);

@@ -46,7 +46,7 @@ export interface WantedChange {
 }
 
 export interface InspectContext {
-  readonly live: LiveReader;
+  readonly liveAccess: LiveReader;
   /**
    * The reviewed plan whose choices are kept for this namespace. Asked only when it needs a change.
    */
@@ -68,9 +68,9 @@ export async function inspectNamespace(
   known: Known,
   context: InspectContext,
 ): Promise<Inspection> {
-  const { live, spend } = context;
+  const { liveAccess, spend } = context;
   spend(1);
-  const namespace = await live.describe(spec, WATCHED_AGE_MAX_MS);
+  const namespace = await liveAccess.describe(spec, WATCHED_AGE_MAX_MS);
   if (!namespace.ok) return { kind: "silent", failure: namespace.failure };
   if (namespace.value.operation?.state === "running")
     return { kind: "running", live: namespace.value };
@@ -84,14 +84,14 @@ export async function planFrom(
   known: Known,
   context: InspectContext,
 ): Promise<Extract<Inspection, { kind: "planned" }>> {
-  const { live, spend } = context;
+  const { liveAccess, spend } = context;
   const namespace = success(state);
   const decided = await decideNow(spec, state, known, context);
   const decision = decided.kind === "decided" ? decided.decision : null;
   const holdsSkew = decided.kind === "decided" && decision === null && decided.frozen !== null;
   const request = decided.kind === "decided" ? decided.request : null;
   if (request !== null) spend(1);
-  const distribution = request === null ? null : await live.distribute(spec, request);
+  const distribution = request === null ? null : await liveAccess.distribute(spec, request);
   const ref = { name: spec.name, object: spec.object };
   const entry = { ref, namespace, decided, distribution };
   const outcome = planNamespace({ spec, entry, holdsSkew });

@@ -97,7 +97,7 @@ async function auditIfDue(
     return { ...state, auditDueAt: nextTurn(state.name, checkIntervalMs(managed), now) };
   const { retainHours } = state.spec.policy;
   const audit = await auditNamespace(state, live, {
-    live: ports.live,
+    liveAccess: ports.liveAccess,
     retainHours,
     before: state.audit,
     now,

@@ -168,7 +168,7 @@ async function holdFollowed(
     return operation;
   }
   const hold = findHold(state, operation, run, context);
-  const held = await holdOperation(ports.live, state, operation, hold);
+  const held = await holdOperation(ports.liveAccess, state, operation, hold);
   if (held.ok && held.value === operation) return operation;
   spend(1);
   if (!held.ok) return operation;

@@ -61,7 +61,7 @@ export async function lookAt(
 ): Promise<NamespaceState | null> {
   const { ports, env, spend } = context;
   spend(1);
-  const described = await ports.live.describe(before, WATCHED_AGE_MAX_MS);
+  const described = await ports.liveAccess.describe(before, WATCHED_AGE_MAX_MS);
   if (!described.ok) return noteSilence(before, described.failure, context);
   const live = described.value;
   if (live.disorder) return holdDisordered(before, { ...live, disorder: live.disorder }, context);

@@ -59,7 +59,7 @@ export interface Outside {
   readonly github: () => GithubWriter | null;
   /** Null without a repository, or without credentials for it. */
   readonly githubReader: () => GithubReader | null;
-  readonly live: () => LiveAccess;
+  readonly liveAccess: () => LiveAccess;
   /** Reads manifests outside of this object. */
   readonly readSet: SetReader;
 }
@@ -80,8 +80,8 @@ const NOTHING_STARTS: PolicyFloors = { suspend: true };
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const { storage, settings, id: worker } = outside;
-  const live = (): LiveAccess =>
-    watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
+  const liveAccess = (): LiveAccess =>
+    watchRegistries(outside.liveAccess(), (ref) => reconciliation.registries.read(ref));
   const followed = (): GithubSettings | null => settings()?.github ?? null;
   const arm = (): void => alarm.arm();
   const store = new CoordinatorStore(storage.sql);
@@ -121,7 +121,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     store,
     book: runs,
     plans,
-    live,
+    liveAccess,
     pause: () => reconciliation.pause(),
     declared: (environment, namespace) => reconciliation.declared(environment, namespace),
   });
@@ -129,7 +129,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const pullWork = new PullWork(storage, {
     settings: followed,
     github: outside.github,
-    live,
+    liveAccess,
     readSet: outside.readSet,
     coordinator: { plans, runs, starts, reviews, reviewsStore },
     claimDelivery: (id, now) => once.claimDelivery(id, now),
@@ -139,7 +139,8 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     settings: followed,
     github: outside.githubReader,
     readSet: outside.readSet,
-    live: (environment) => noteSights(live(), environment, { page, observation, reconciliation }),
+    liveAccess: (environment) =>
+      noteSights(liveAccess(), environment, { page, observation, reconciliation }),
     reviews: reviewsStore,
     plans,
     policies,
@@ -257,14 +258,14 @@ interface SightListeners {
 
 /** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */
 function noteSights(
-  live: LiveAccess,
+  liveAccess: LiveAccess,
   environment: string,
   { page, observation, reconciliation }: SightListeners,
 ): LiveAccess {
   return {
-    ...live,
+    ...liveAccess,
     async describe(ref, countsMaxAgeMs) {
-      const described = await live.describe(ref, countsMaxAgeMs);
+      const described = await liveAccess.describe(ref, countsMaxAgeMs);
       // One that was forgotten while it was asked leaves nothing behind.
       if (!described.ok || !reconciliation.isFollowed(environment, ref)) return described;
       const now = Date.now();
@@ -272,7 +273,7 @@ function noteSights(
       await observation.noteLive(
         environment,
         described.value,
-        (limit) => live.history(ref, limit),
+        (limit) => liveAccess.history(ref, limit),
         now,
       );
       return described;

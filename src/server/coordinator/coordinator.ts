@@ -49,7 +49,7 @@ export abstract class Coordinator<Env>
       },
       github: () => this.github(),
       githubReader: () => this.githubReader(),
-      live: () => createObjectAccess(this.objects()),
+      liveAccess: () => createObjectAccess(this.objects()),
       readSet: createRemoteReader(() => this.coordinators()),
     });
     this.#parts = parts;

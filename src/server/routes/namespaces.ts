@@ -21,20 +21,20 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
     const { object, name, environment } = context.req.query();
     const refs = await chooseRefs(context, { object, name, environment });
     const namespaces = await runBounded(refs, READS_MAX, (ref) =>
-      reportNamespace(context.var.live, ref),
+      reportNamespace(context.var.liveAccess, ref),
     );
     return context.json<NamespaceList>({ namespaces });
   });
 
   api.get("/v1/namespaces/:name", requireRole("read", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
-    return context.json<NamespaceReport>(await reportNamespace(context.var.live, ref));
+    return context.json<NamespaceReport>(await reportNamespace(context.var.liveAccess, ref));
   });
 
   api.get("/v1/namespaces/:name/history", requireRole("read", "namespace"), async (context) => {
     const limit = readNumber(context, "limit", HISTORY_LIMIT);
     const ref = await resolveRef(context, context.req.param("name"));
-    const history = await context.var.live.history(ref, limit);
+    const history = await context.var.liveAccess.history(ref, limit);
     if (history.ok) return context.json<OperationList>({ operations: history.value });
     throw unread(history.failure);
   });
@@ -42,7 +42,7 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
   // The one answer that names rows: it passes through, and nothing keeps it.
   api.get("/v1/namespaces/:name/ids", requireRole("apply", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
-    const ids = await context.var.live.ids(ref);
+    const ids = await context.var.liveAccess.ids(ref);
     if (!ids.ok) throw unread(ids.failure);
     return context.json<RowIds>(ids.value, 200, { "cache-control": "no-store" });
   });
@@ -55,8 +55,11 @@ function unread({ kind, message }: LiveFailure): RefusedRequest {
   );
 }
 
-async function reportNamespace(live: LiveReader, ref: NamespaceRef): Promise<NamespaceReport> {
-  const described = await live.describe(ref, ASKED_AGE_MAX_MS);
+async function reportNamespace(
+  liveAccess: LiveReader,
+  ref: NamespaceRef,
+): Promise<NamespaceReport> {
+  const described = await liveAccess.describe(ref, ASKED_AGE_MAX_MS);
   if (described.ok) return { kind: "live", namespace: described.value };
   return { kind: "failed", name: ref.name, object: ref.object, failure: described.failure };
 }

@@ -114,7 +114,7 @@ export function addPageRoutes(api: Api, options: ViewerOptions): void {
 }
 
 async function showOverview(context: ApiContext): ReturnType<Show> {
-  const { coordinator, live, settings } = context.var;
+  const { coordinator, liveAccess, settings } = context.var;
   const request = {
     environment: context.req.query("environment") ?? null,
     search: (context.req.query("search") ?? "").trim().slice(0, SEARCH_LENGTH_MAX),
@@ -125,8 +125,8 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
   const known = await coordinator.page.overview(request);
   const now = Date.now();
   const looks = await lookLive(
-    live,
-    await followOperations(live, known.namespaces, now),
+    liveAccess,
+    await followOperations(liveAccess, known.namespaces, now),
     "list",
     now,
   );
@@ -137,7 +137,7 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
 }
 
 async function showNamespace(context: ApiContext): ReturnType<Show> {
-  const { coordinator, live, settings, scope } = context.var;
+  const { coordinator, liveAccess, settings, scope } = context.var;
   const { object = "", name = "" } = context.req.param() as Readonly<Record<string, string>>;
   const environment = context.req.query("environment") ?? null;
   // The same answer as for one that is not known.
@@ -147,8 +147,8 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
   if (known === null) return null;
   const now = Date.now();
   const history = readHistory(context, object, name);
-  const followed = await followOperations(live, [known.facts], now);
-  const looks = await lookLive(live, followed, "one", now);
+  const followed = await followOperations(liveAccess, [known.facts], now);
+  const looks = await lookLive(liveAccess, followed, "one", now);
   keepLooks(context, looks, known.environment);
   const facts = looks.facts[0] ?? known.facts;
   const looked = looks.inTime.get(followed[0] ?? known.facts);
@@ -177,7 +177,7 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
 async function readHistory(context: ApiContext, object: string, name: string) {
   const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), HISTORY_WAIT_MS));
   const answer = await Promise.race([
-    context.var.live.history({ object, name }, HISTORY_MAX),
+    context.var.liveAccess.history({ object, name }, HISTORY_MAX),
     late,
   ]);
   return answer?.ok ? answer.value : [];

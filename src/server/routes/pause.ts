@@ -51,6 +51,6 @@ export function addPauseRoutes(api: Api, requireRole: RequireRole): void {
   });
 }
 
-function partsOf({ var: { live, coordinator, caller } }: ApiContext) {
-  return { live, pauses: coordinator.pauses, by: caller.name };
+function partsOf({ var: { liveAccess, coordinator, caller } }: ApiContext) {
+  return { liveAccess, pauses: coordinator.pauses, by: caller.name };
 }

@@ -98,7 +98,7 @@ async function planWithinScope(
   { environment, namespaces }: DesiredState,
   basis: string | null,
 ): Promise<PlanParts> {
-  const { scope, live, caller, coordinator } = context.var;
+  const { scope, liveAccess, caller, coordinator } = context.var;
   if (scope.isEverything) return context.var;
   scope.requireEnvironment(environment);
   const refs = namespaces.map(({ name, object }) => ({ name, object }));
@@ -127,7 +127,7 @@ async function planWithinScope(
       return all.filter((ref) => seen.includes(ref) || refs.some(({ name }) => name === ref.name));
     },
   };
-  return { live, caller, coordinator: { plans: known } };
+  return { liveAccess, caller, coordinator: { plans: known } };
 }
 
 /** A token with a scope hears that another run is active, and not whose. */

@@ -50,7 +50,7 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
     const run = await coordinator.runs.cancel(id);
     if (!run) throw unknownRun(id);
     if (run.state === "running") await coordinator.observation.noteCancel(run, caller.name);
-    const left = await cancelLeftBehind(context.var.live, run);
+    const left = await cancelLeftBehind(context.var.liveAccess, run);
     if (left) return runAccepted(left);
     if (run.state === "running" || run.state === "cancelled") return runAccepted(run);
     throw new RefusedRequest(

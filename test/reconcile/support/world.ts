@@ -318,7 +318,7 @@ export class ReconcilerFixture {
             }
           }),
       },
-      live: {
+      liveAccess: {
         describe: (ref) => guard(() => this.live.describe(ref)),
         distribute: (ref, request) => guard(() => this.live.distribute(ref, request)),
         operation: (ref, id) => guard(() => this.live.operation(ref, id)),
