@@ -62,6 +62,25 @@ describe("gatherLive", () => {
     ]);
   });
 
+  it("asks for every row, counted now, where that is wanted", async () => {
+    const inner = memoryOf("a");
+    const asked: unknown[] = [];
+    const live: LiveReader = {
+      ...inner,
+      describe: (ref, age) => {
+        asked.push(age);
+        return inner.describe(ref);
+      },
+      distribute: (ref, request, isExact) => {
+        asked.push(isExact);
+        return inner.distribute(ref, request);
+      },
+    };
+    await gatherLive(live, desiredOf(spec("a")), [], null, true);
+    await gatherLive(live, desiredOf(spec("a")), []);
+    expect(asked).toEqual([0, true, 600_000, false]);
+  });
+
   it("keeps a namespace that cannot be read as the failure it is", async () => {
     const live = memoryOf("down", "up");
     live.breakCalls("down", { kind: "unreachable", message: "no answer" }, 1);
