@@ -6,7 +6,7 @@ import { sortLongestFirst } from "./longest-first.ts";
 const sort = (files: readonly string[]): string[] =>
   sortLongestFirst(
     files,
-    (file) => `/root/test/${file.split(" ")[1] ?? ""}`,
+    (file) => `/project/test/${file.split(" ")[1] ?? ""}`,
     (file) => file.split(" ")[0] ?? "",
   );
 
