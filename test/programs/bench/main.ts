@@ -23,6 +23,7 @@ import { renderTable, reportFigure } from "./report.ts";
 import { benchCalls } from "./rows/calls.ts";
 import { benchCost } from "./rows/cost.ts";
 import { benchLayouts } from "./rows/layouts.ts";
+import { benchLooks } from "./rows/looks.ts";
 import { benchMemory } from "./rows/memory.ts";
 import { benchMoves } from "./rows/moves.ts";
 import { benchNested } from "./rows/nested.ts";
@@ -38,6 +39,7 @@ const BENCHMARKS: Readonly<Record<string, Titled>> = {
   moves: { title: "Moves", run: benchMoves },
   pause: { title: "Write pause", run: benchPause },
   nested: { title: "Nested and long calls", run: benchNested },
+  looks: { title: "Looks at a large object", run: benchLooks },
   layouts: { title: "Rows that a resize moves", run: benchLayouts },
   calls: { title: "Calls and queries", run: benchCalls },
   memory: { title: "Memory of a move", run: benchMemory },

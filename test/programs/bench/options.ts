@@ -31,7 +31,7 @@ const SHARDS_MAX = 1_000;
  * Benchmarks of which another commit can be measured: their figures come from the engine in its
  * Worker, not from code of this tree.
  */
-const OF_THE_ENGINE = ["moves", "pause", "nested", "calls", "memory", "cost"];
+const OF_THE_ENGINE = ["moves", "pause", "nested", "looks", "calls", "memory", "cost"];
 /** Benchmarks that --against takes when --only does not choose. */
 const AGAINST_DEFAULT = ["moves", "pause", "calls", "cost"];
 

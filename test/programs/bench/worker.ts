@@ -5,6 +5,7 @@
 import { compareGets, compareInserts, compareQueries, meterInserts } from "./worker/calls.ts";
 import type { BenchEnv } from "./worker/env.ts";
 import { fillRoot, wipeObjects } from "./worker/fill.ts";
+import { measureLooks } from "./worker/looks.ts";
 import { layoutOf, operate, shardDirectly } from "./worker/operate.ts";
 import { measureNested } from "./worker/nested.ts";
 import { measurePause } from "./worker/pause.ts";
@@ -26,6 +27,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   copyNaively,
   measurePause,
   measureNested,
+  measureLooks,
   compareGets,
   compareInserts,
   meterInserts,

@@ -92,7 +92,8 @@ type Ask = <Kind extends keyof ControlReplies>(
   request: Extract<ControlRequest, { kind: Kind }>,
 ) => Promise<ControlReplies[Kind]>;
 
-async function askRoot<Kind extends keyof ControlReplies>(
+/** Sends the root one of the control half's requests. @throws Error with the reason of a refusal. */
+export async function askRoot<Kind extends keyof ControlReplies>(
   env: BenchEnv,
   binding: BenchBinding,
   namespace: string,
