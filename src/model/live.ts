@@ -42,6 +42,11 @@ export interface MemberStatus extends Count {
   /** When its rows were counted, in milliseconds since the Unix epoch; older libraries say none. */
   readonly countedAt?: number;
   /**
+   * When it last refused a write for its shard key, in milliseconds since the Unix epoch; absent
+   * when it remembers none, as after a restart.
+   */
+  readonly refusedWriteAt?: number;
+  /**
    * When it said so, in milliseconds since the Unix epoch; only of a member that does not answer
    * now.
    */

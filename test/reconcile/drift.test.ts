@@ -417,6 +417,38 @@ describe("misplaced rows", () => {
     expect(world.startedRuns()).toEqual([]);
   });
 
+  it("are looked for once a member has refused a write for its key, hours before the turn", async () => {
+    const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [healing("alert")] });
+    const audits = (): number =>
+      world.live.calls.filter((call) => call === "distribute orders").length;
+    await anHour(world);
+    await anHour(world);
+    // As of one of many namespaces, whose turn comes once a day.
+    const putOff = (): void => {
+      const state = world.store.readDeclared("orders");
+      if (state) world.store.write([{ ...state, auditDueAt: world.now + 20 * HOUR }]);
+    };
+    putOff();
+    const before = audits();
+    await anHour(world);
+    expect(audits()).toBe(before);
+    const refuse = (): void => {
+      world.live.edit("orders", { facts: { "orders-shard-2": { refusedWriteAt: world.now } } });
+    };
+    refuse();
+    await world.tick(2);
+    expect(audits()).toBe(before + 1);
+    // Who goes on to write wrong keys asks for one audit an hour.
+    putOff();
+    world.now += MINUTE;
+    refuse();
+    await world.tick(2);
+    expect(audits()).toBe(before + 1);
+    world.now += HOUR;
+    await world.tick(2);
+    expect(audits()).toBe(before + 2);
+  });
+
   it("are moved home with selfHeal apply, once two audits agree", async () => {
     const world = new ReconcilerFixture({ live: [misplaced()], specs: [healing("apply")] });
     await anHour(world);

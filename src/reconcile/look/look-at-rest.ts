@@ -56,7 +56,7 @@ export async function settleAtRest(
   const repairs = context.ports.registries.read(before)?.repairs ?? 0;
   const forged = findForgedRegistry(live, layoutDigest, before, repairs);
   const audited = await auditIfDue(
-    { ...before, auditDueAt: auditTurn(before, live.epoch, layoutDigest, context) },
+    { ...before, auditDueAt: auditTurn(before, live, layoutDigest, context) },
     live,
     context,
   );
@@ -70,16 +70,28 @@ export async function settleAtRest(
     : planSpec(state, state.spec, live, context);
 }
 
-/** A new layout is audited now; a namespace that is met for the first time, at its turn. */
+/**
+ * A new layout is audited now, and so are members that have refused a write for its key: who writes
+ * wrong keys may have done so before. A namespace that is met for the first time has its turn.
+ */
 function auditTurn(
-  { name, registry, auditDueAt }: NamespaceState,
-  epoch: number,
+  state: NamespaceState,
+  live: LiveNamespace,
   layoutDigest: string,
   context: LookContext,
 ): number {
-  if (registry === null)
-    return nextTurn(name, auditIntervalMs(context.managed), context.ports.now());
-  return registry.epoch === epoch && registry.layoutDigest === layoutDigest ? auditDueAt : 0;
+  const { name, registry, auditDueAt } = state;
+  const now = context.ports.now();
+  if (registry === null) return nextTurn(name, auditIntervalMs(context.managed), now);
+  const isSameLayout = registry.epoch === live.epoch && registry.layoutDigest === layoutDigest;
+  return isSameLayout && !hasRefusedSince(state, live, now) ? auditDueAt : 0;
+}
+
+/** True of a write that was refused after the last audit, once that is an hour old. */
+function hasRefusedSince({ audit }: NamespaceState, live: LiveNamespace, now: number): boolean {
+  const auditedAt = audit?.at ?? 0;
+  if (now - auditedAt < AUDIT_AGAIN_MS) return false;
+  return live.members.some(({ refusedWriteAt = 0 }) => refusedWriteAt > auditedAt);
 }
 
 async function auditIfDue(

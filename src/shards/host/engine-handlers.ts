@@ -161,7 +161,9 @@ export function createEngineHandlers(host: EngineHost): {
       const { epoch, trouble } = host.member.membership;
       const facts = await factsOf(host);
       const suspectSince = suspicionOf(host.sql)?.since;
+      const { refusedWriteAt } = host.admission;
       return {
+        ...(refusedWriteAt !== undefined && { refusedWriteAt }),
         ...(suspectSince !== undefined && { suspectSince }),
         ...counted,
         ...VERSIONS,

@@ -57,6 +57,7 @@ export class Admission {
   #waiting: (() => void)[] = [];
   /** Calls that wait behind a fence or a hold. */
   #waitingCalls = 0;
+  #refusedWriteAt: number | undefined;
 
   constructor(
     member: Member,
@@ -153,7 +154,17 @@ export class Admission {
    * The answer to the caller for an error of its method: a row refused for its key has an owner.
    */
   explain(error: unknown): unknown {
-    return explainWrongKey(error, (key) => this.#owner(key)) ?? error;
+    const refusal = explainWrongKey(error, (key) => this.#owner(key));
+    if (refusal !== null) this.#refusedWriteAt = this.#member.runtime.now();
+    return refusal ?? error;
+  }
+
+  /**
+   * When a call was last refused for the key of a row that it wrote, in milliseconds since the Unix
+   * epoch. Kept in memory alone: a refusal writes nothing.
+   */
+  get refusedWriteAt(): number | undefined {
+    return this.#refusedWriteAt;
   }
 
   /** The owner of a key by the layout that this object serves by. */

@@ -252,6 +252,8 @@ export interface CountReply extends VersionsReply {
   readonly undeclared: readonly string[];
   /** When the rows were counted, in milliseconds since the Unix epoch. */
   readonly countedAt?: number;
+  /** When it last refused a write for its key, as far as it remembers; in the same unit. */
+  readonly refusedWriteAt?: number;
   /** As in a testimony. */
   readonly suspectSince?: number;
 }

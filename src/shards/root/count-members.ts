@@ -39,11 +39,9 @@ export async function countMember(
 ): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared, library, schema, storage, trouble, countedAt, suspectSince } =
-      await ask(member, {
-        kind: "count",
-        maxAgeMs,
-      });
+    const reply = await ask(member, { kind: "count", maxAgeMs });
+    const { tables, undeclared, library, schema, storage, trouble, countedAt } = reply;
+    const { suspectSince, refusedWriteAt } = reply;
     const sum = (count: (table: TableCount) => number): number =>
       tables.reduce((total, table) => total + count(table), 0);
     const rows = sum((table) => table.rows);
@@ -60,6 +58,7 @@ export async function countMember(
         ...(schema === undefined ? {} : { schema }),
         ...(storage === undefined ? {} : { storage }),
         ...(countedAt === undefined ? {} : { countedAt }),
+        ...(refusedWriteAt === undefined ? {} : { refusedWriteAt }),
       },
       // An older library counts when it is asked.
       countedAt: countedAt ?? startedAt,

@@ -502,6 +502,7 @@ describe("writers 2: what was found", () => {
       (key) => owner(toKey(key)) !== owner(toKey("wrong")),
     );
     const wrong = strangers.slice(0, 8);
+    const before = Date.now();
     for (const [index, customer] of wrong.entries()) {
       const order = { id: 100 + index, customer, total: 1, lines: ["x"] };
       expect((await refusal(router.at("wrong").addOrder(order))).message).toContain(
@@ -509,6 +510,11 @@ describe("writers 2: what was found", () => {
       );
       await router.at(customer).addOrder(order);
     }
+    // A look tells it, so that rows that were written so before are looked for.
+    const { members } = await namespace.ask({ kind: "describe", object: "SHOP" });
+    const refusedAt = new Map(members.map(({ name, refusedWriteAt }) => [name, refusedWriteAt]));
+    expect(refusedAt.get(owner(toKey("wrong")))).toBeGreaterThanOrEqual(before);
+    expect([...refusedAt.values()].filter((at) => at !== undefined)).toHaveLength(1);
     await namespace.unshard();
     expect(await namespace.contents("orders")).toHaveLength(16);
   });

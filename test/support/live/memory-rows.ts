@@ -31,7 +31,9 @@ export interface MemoryNamespace extends NamespaceRef {
   /** Members that do not answer, with the reason. */
   readonly unhealthy?: Readonly<Record<string, string>>;
   /** The members' words about themselves, by the member's name. */
-  readonly facts?: Readonly<Record<string, Pick<MemberStatus, "library" | "schema" | "storage">>>;
+  readonly facts?: Readonly<
+    Record<string, Pick<MemberStatus, "library" | "schema" | "storage" | "refusedWriteAt">>
+  >;
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;
   readonly disorder?: Disorder | null;
