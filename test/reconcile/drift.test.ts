@@ -438,7 +438,7 @@ describe("misplaced rows", () => {
     refuse();
     await world.tick(2);
     expect(audits()).toBe(before + 1);
-    // Who goes on to write wrong keys asks for one audit an hour.
+    // Further wrong keys ask for one audit an hour.
     putOff();
     world.now += MINUTE;
     refuse();

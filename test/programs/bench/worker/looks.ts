@@ -13,7 +13,7 @@ export interface LooksArgs {
   readonly everyMs: number;
 }
 
-/** What is looked at, in the order of the measurement: the first counts anew, later ones may keep. */
+/** What is measured, in that order: the first look counts, later ones may take that count. */
 export const LOOKS = ["rest", "look", "plan", "audit", "prepare"] as const;
 
 /** Milliseconds. */

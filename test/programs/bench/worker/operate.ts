@@ -92,7 +92,7 @@ type Ask = <Kind extends keyof ControlReplies>(
   request: Extract<ControlRequest, { kind: Kind }>,
 ) => Promise<ControlReplies[Kind]>;
 
-/** Sends the root one of the control half's requests. @throws Error with the reason of a refusal. */
+/** Sends the root a request of the control half. @throws Error with the reason of a refusal. */
 export async function askRoot<Kind extends keyof ControlReplies>(
   env: BenchEnv,
   binding: BenchBinding,
