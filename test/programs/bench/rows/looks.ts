@@ -15,7 +15,7 @@ type Look = (typeof LOOKS)[number];
 const SIZES = [10, 30];
 const EVERY_MS = 20;
 const SHARDS = 8;
-/** What the longest call may wait above rest. */
+/** The longest call may wait so long above rest. */
 const WAIT_MS_MAX = 60;
 /** The largest size takes most of a minute to fill. */
 const RUNS_MAX = 3;

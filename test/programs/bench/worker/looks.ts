@@ -1,6 +1,6 @@
 /**
  * Measures how long calls to an object wait while somebody looks at it: a trivial call every few
- * milliseconds, beside the messages that a look, a plan, an audit and the begin of an operation send.
+ * milliseconds, beside the messages of a look, a plan, an audit and the begin of an operation.
  */
 import type { ControlRequest } from "../../../../src/model/wire/protocol.ts";
 import type { BenchEnv } from "./env.ts";
@@ -13,7 +13,7 @@ export interface LooksArgs {
   readonly everyMs: number;
 }
 
-/** What is measured, in that order: the first look counts, later ones may take that count. */
+/** The measurements in their order: the first look counts, later ones may take that count. */
 export const LOOKS = ["rest", "look", "plan", "audit", "prepare"] as const;
 
 /** Milliseconds. */
