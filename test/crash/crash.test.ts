@@ -4,9 +4,10 @@
  */
 import { expect, it } from "vitest";
 
+import { size } from "../support/sample.ts";
 import { runCrashes } from "./run-crashes.ts";
 
-const KILLS = 5;
+const KILLS = size(5, 3);
 const RUN_MS_MAX = 270_000;
 
 it(

@@ -13,6 +13,7 @@ import { EXIT } from "../../src/cli/exit-codes.ts";
 import type { ActionsEvent } from "../support/github/index.ts";
 import { ENVIRONMENT, PullStory, manifestOf } from "../support/gitops/pull-story.ts";
 import { type JobRun, JobRunner } from "../support/gitops/run-workflow.ts";
+import { isLongRun } from "../support/sample.ts";
 
 let story: PullStory;
 beforeAll(async () => {
@@ -76,25 +77,28 @@ it("apply.yml applies what a merged pull request has shown", async () => {
   expect(story.commentsOf(pull)[0]).toContain("**Applied. Run: 1 done.**");
 });
 
-it("the workflows of docs/github.md do the same in a repository that has nothing but manifests", async () => {
-  const guide = await readFile(
-    fileURLToPath(new URL("../../docs/github.md", import.meta.url).href),
-    "utf8",
-  );
-  const [plan = "", apply = ""] = [...guide.matchAll(/^```yaml\n(name: .*?)^```$/gms)].map(
-    ([, text = ""]) => text,
-  );
-  const files = { "manifests/orders.yaml": manifestOf("orders", 5) };
-  const pull = story.github.openPull(story.repo, {
-    head: "five-shards",
-    title: "Five shards",
-    files,
-  });
-  const planned = await runJob("plan", { kind: "pull_request", pull }, plan);
-  expect(planned.exitCode, planned.output).toBe(EXIT.done);
-  expect(story.commentsOf(pull)[0]).toContain("hash(id) × 5");
-  story.github.mergePull(pull);
-  const applied = await runJob("apply", { kind: "push", repo: story.repo }, apply);
-  expect(applied.exitCode, applied.output).toBe(EXIT.done);
-  expect(applied.outputs).toMatchObject({ outcome: "applied" });
-});
+it.runIf(isLongRun())(
+  "the workflows of docs/github.md do the same in a repository that has nothing but manifests",
+  async () => {
+    const guide = await readFile(
+      fileURLToPath(new URL("../../docs/github.md", import.meta.url).href),
+      "utf8",
+    );
+    const [plan = "", apply = ""] = [...guide.matchAll(/^```yaml\n(name: .*?)^```$/gms)].map(
+      ([, text = ""]) => text,
+    );
+    const files = { "manifests/orders.yaml": manifestOf("orders", 5) };
+    const pull = story.github.openPull(story.repo, {
+      head: "five-shards",
+      title: "Five shards",
+      files,
+    });
+    const planned = await runJob("plan", { kind: "pull_request", pull }, plan);
+    expect(planned.exitCode, planned.output).toBe(EXIT.done);
+    expect(story.commentsOf(pull)[0]).toContain("hash(id) × 5");
+    story.github.mergePull(pull);
+    const applied = await runJob("apply", { kind: "push", repo: story.repo }, apply);
+    expect(applied.exitCode, applied.output).toBe(EXIT.done);
+    expect(applied.outputs).toMatchObject({ outcome: "applied" });
+  },
+);

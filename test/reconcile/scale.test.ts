@@ -4,10 +4,12 @@
  */
 import { expect, it } from "vitest";
 
+import { size } from "../support/sample.ts";
 import { spec } from "../support/state.ts";
 import { hashed, HOUR, ReconcilerFixture } from "./support/world.ts";
 
-const NAMESPACES = 10_000;
+const NAMESPACES = size(10_000, 3_000);
+const CHANGED = 10;
 /** Ticks of an hour, as they are played here. */
 const TICKS = 12;
 const names = Array.from(
@@ -15,7 +17,7 @@ const names = Array.from(
   (_, index) => `n${String(index).padStart(5, "0")}`,
 );
 
-it("keeps 10,000 namespaces with a few calls a tick, and touches the 10 that change", async () => {
+it(`keeps ${NAMESPACES} namespaces with a few calls a tick, and touches the ${CHANGED} that change`, async () => {
   const specs = names.map((name) => spec(name, { count: 2 }));
   const world = new ReconcilerFixture({ live: names.map((name) => hashed(name, 2, 1)), specs });
   const touched = (from: number): Set<string> =>
@@ -41,7 +43,7 @@ it("keeps 10,000 namespaces with a few calls a tick, and touches the 10 that cha
   expect(idle.lastFigures).toMatchObject({ looks: 0, calls: 0, runsStarted: 0 });
 
   // Ten manifests change: ten namespaces are asked, changed, and nobody else.
-  const chosen = new Set(names.filter((_, index) => index % 1000 === 7));
+  const chosen = new Set(names.filter((_, index) => index % (NAMESPACES / CHANGED) === 7));
   const merged = specs.map((one) => (chosen.has(one.name) ? spec(one.name, { count: 3 }) : one));
   const plan = await world.plan(merged.filter(({ name }) => chosen.has(name)));
   world.merge(merged);

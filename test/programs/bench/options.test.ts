@@ -31,7 +31,7 @@ describe("the options of the benchmark", () => {
   it.each([
     {
       args: ["--against", "main", "--only", "moves,planner"],
-      says: "'planner' measures none: choose of moves, pause, nested, calls",
+      says: "'planner' measures none: choose of moves, pause, nested, looks, calls",
     },
     {
       args: ["--against", "main", "--markdown", "docs/benchmarks.md"],

@@ -15,6 +15,7 @@ import type { DistributeReply } from "../../../src/shards/protocol/replies.ts";
 import { type Runtime, Sql, type SqlValue } from "../../../src/shards/storage/storage.ts";
 import type { SimStorage } from "../../sim/storage.ts";
 import { openStorage, runAlone } from "../support/node-storage.ts";
+import { sample } from "../../support/sample.ts";
 
 const ROWS = 60_000;
 const EVERY = 10;
@@ -126,7 +127,7 @@ const sequentialBounds = bounds.map(({ text }): Key => ({
 }));
 
 describe.each(Object.entries(TABLES))("a sample of a table with %s", (_, [definition, id]) => {
-  it.each(Object.entries(CUSTOMERS))(
+  it.each(sample(Object.entries(CUSTOMERS), 3))(
     "of keys that are %s has the error that it states",
     async (kind, customer) => {
       fill(definition, id, customer);

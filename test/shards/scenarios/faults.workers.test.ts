@@ -151,7 +151,7 @@ describe.concurrent("faults", { timeout: 120_000 }, () => {
   it.each(
     sample(
       FAULT_NAMES.flatMap((fault) => [1, 2].map((nth) => ({ nth, fault }))),
-      3,
+      2,
     ),
   )("message $nth of every kind $fault, in every operation", async ({ nth, fault }) => {
     const namespace = new TestNamespace(THINGS, `fault-${nth}-${FAULT_NAMES.indexOf(fault)}`);

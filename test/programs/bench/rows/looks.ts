@@ -1,6 +1,6 @@
 /**
- * How long a call to a large object waits while somebody looks at it. Reported as what the longest
- * call waits above the median of calls at rest, since the object answers one message at a time.
+ * Measures what a call to a large object waits while somebody looks at it. Reported is what the
+ * longest call waits above the median of calls at rest: an object answers one message at a time.
  */
 import type { BenchContext } from "../benchmark.ts";
 import { planMove } from "../plan-move.ts";
