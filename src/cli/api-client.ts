@@ -66,6 +66,7 @@ export interface ApiClient extends StateApi {
   history(name: string, object: string | null): Promise<CliResult<readonly OperationStatus[]>>;
   /** Tells what the objects of a namespace name of single rows; needs the role apply. */
   rowIds(name: string, object: string | null): Promise<CliResult<RowIds>>;
+  /** Names in its blocks what is still being counted: see `await-counts.ts`. */
   createPlan(request: PlanRequest): Promise<CliResult<Plan>>;
   plan(fingerprint: string): Promise<CliResult<Plan>>;
   apply(fingerprint: string, request: ApplyRequest): Promise<CliResult<Run>>;

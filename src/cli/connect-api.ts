@@ -3,6 +3,7 @@
  * endpoint and token before anything is sent.
  */
 import { type ApiClient, createApiClient } from "./api-client.ts";
+import { awaitingCounts } from "./await-counts.ts";
 import { type CliResult, fail } from "./failure.ts";
 import { isLoopbackUrl } from "./loopback.ts";
 import { CONFIG_NAME, type Project } from "./project.ts";
@@ -23,10 +24,8 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
   if (!url.ok) return url;
   const tokens = chooseTokens(session, project, url.value);
   if (!tokens.ok) return tokens;
-  return {
-    ok: true,
-    value: createApiClient(session.host, { endpoint: url.value, tokens: tokens.value }),
-  };
+  const api = createApiClient(session.host, { endpoint: url.value, tokens: tokens.value });
+  return { ok: true, value: awaitingCounts(session, api) };
 }
 
 /**

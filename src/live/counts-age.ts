@@ -3,10 +3,10 @@
  * objects count again: in slices, but every row is read, and billed.
  */
 
-/** For a reader who waits for the answer: a plan, an apply, a status, the page. */
+/** For what decides by counts: a plan, an apply. */
 export const ASKED_AGE_MAX_MS = 10 * 60_000;
 /**
- * For looks of the scheduled Worker, and for those that need no count: so that each row is read
- * once a day.
+ * For those who look, and say how old the counts are: the scheduled Worker, a status, the page. So
+ * each row is read once a day, however often somebody looks.
  */
 export const WATCHED_AGE_MAX_MS = 24 * 3_600_000;

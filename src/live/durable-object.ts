@@ -206,7 +206,13 @@ function readReply<Value>(
   const { kind: reason, fault } = reply.failure;
   const message = withoutRowWords(fault ? readFault(fault) : reply.failure.message, ref.name);
   if (reason === "unreachable") return failure({ kind: "unreachable", message });
-  return failure({ kind: "refused", message, reason });
+  const { counted } = reply.failure;
+  return failure({
+    kind: "refused",
+    message,
+    reason,
+    ...(typeof counted === "number" && { counted }),
+  });
 }
 
 /**

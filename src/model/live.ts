@@ -23,6 +23,8 @@ export interface MemberStatus extends Count {
   readonly healthy: boolean;
   /** Why it is not healthy. Its counts are then 0 and mean nothing. */
   readonly error: string | null;
+  /** Rows counted so far, of a member that is not healthy only because it is still counting. */
+  readonly counting?: number;
   readonly responseMs: number;
   /**
    * Version of its library, as it last said; absent for one that never did, or speaks protocol 1
@@ -114,6 +116,8 @@ export interface LiveFailure {
   readonly message: string;
   /** Only with `refused`: the object's own word for why. */
   readonly reason?: ProtocolFailure["kind"];
+  /** Rows counted so far, where the namespace is still counting. */
+  readonly counted?: number;
 }
 
 export type LiveResult<Value> = Result<Value, LiveFailure>;

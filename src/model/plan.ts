@@ -39,6 +39,8 @@ export interface Block {
   readonly namespace: string | null;
   readonly message: string;
   readonly overridable: boolean;
+  /** Rows counted so far, where the namespace is still counting: the block ends by itself. */
+  readonly counted?: number;
 }
 
 /** Rows that go from one member to another. */

@@ -3,7 +3,7 @@
  * that follows it, and those that were not read for long. Every look is bounded in
  * number and time; what does not answer is shown as it was last seen.
  */
-import { ASKED_AGE_MAX_MS } from "../live/counts-age.ts";
+import { WATCHED_AGE_MAX_MS } from "../live/counts-age.ts";
 import { runBounded } from "../model/run-bounded.ts";
 import type { LiveFailure } from "../model/live.ts";
 import type { LiveReader } from "../live/port.ts";
@@ -101,7 +101,7 @@ function isDue({ view, askedAt }: NamespaceFacts, freshness: Freshness, now: num
 }
 
 async function lookAt(liveAccess: LiveReader, object: string, name: string): Promise<Looked> {
-  const answer = await liveAccess.describe({ object, name }, ASKED_AGE_MAX_MS);
+  const answer = await liveAccess.describe({ object, name }, WATCHED_AGE_MAX_MS);
   return answer.ok
     ? { object, name, live: answer.value, problem: null }
     : { object, name, live: null, problem: describeFailure(answer.failure) };

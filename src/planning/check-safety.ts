@@ -127,7 +127,6 @@ export function sortBlocks(blocks: readonly Block[]): Block[] {
 function checkChange(guarded: ChangeUnderGuard): Block[] {
   const { change } = guarded;
   const found: [Guard, string | null][] = [
-    ["unhealthyMember", unhealthyMessage(guarded.live)],
     ["object", guarded.elsewhere ?? null],
     ["missingKey", missingKeyMessage(guarded)],
     ["skew", skewMessage(guarded)],
@@ -135,9 +134,11 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
     ["window", windowMessage(guarded)],
     ["suspend", suspendMessage(guarded)],
   ];
+  const unhealthy = unhealthyBlock(guarded.live);
   const blocks = found.flatMap(([guard, message]) =>
     message === null ? [] : [blockOf(guard, change.namespace, message)],
   );
+  if (unhealthy) blocks.unshift(unhealthy);
   const tooLarge = findCapacityFault(change, guarded.live, guarded.spec.policy);
   if (tooLarge === null) return blocks;
   const { message, overridable } = tooLarge;
@@ -147,11 +148,33 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
   ];
 }
 
-/** Describes the members that do not answer; null when all answer. */
+/** The block of a namespace whose rows are not known; null when all its members answer. */
+export function unhealthyBlock(live: LiveNamespace): Block | null {
+  const message = unhealthyMessage(live);
+  if (message === null) return null;
+  const counted = countedSoFar(live);
+  return {
+    ...blockOf("unhealthyMember", live.name, message),
+    ...(counted !== null && { counted }),
+  };
+}
+
+/** Rows so far, when all members that do not answer are still counting; null otherwise. */
+function countedSoFar({ members }: LiveNamespace): number | null {
+  const counts = members.filter(({ healthy }) => !healthy).map(({ counting }) => counting ?? null);
+  return counts.length === 0 || counts.includes(null)
+    ? null
+    : counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
+}
+
+/** Describes the members that do not answer, or are still counting; null when all answer. */
 export function unhealthyMessage(live: LiveNamespace): string | null {
   const unhealthy = live.members.filter((member) => !member.healthy);
   const [first] = unhealthy;
   if (!first) return null;
+  const counted = countedSoFar(live);
+  if (counted !== null)
+    return `${unhealthy.length} of ${formatQuantity(live.members.length, "member")} ${unhealthy.length === 1 ? "is" : "are"} still counting (${formatQuantity(counted, "row")} so far), and serving meanwhile: plan again in a while`;
   return `${unhealthy.length} of ${formatQuantity(live.members.length, "member")} did not answer (${first.name}: ${first.error ?? "no reason given"}): plan again when it answers`;
 }
 

@@ -20,7 +20,7 @@ import { type Result, failure, success } from "../model/result.ts";
 import { isWorthwhile } from "../model/layout/skew.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { frozenLayout } from "./basis.ts";
-import { blockOf, unhealthyMessage } from "./check-safety.ts";
+import { blockOf, unhealthyBlock } from "./check-safety.ts";
 import { type Decision, liveSkew } from "./decide-change.ts";
 import type { Decided, LiveEntry } from "./decide-namespace.ts";
 import { changeNotices, inSyncNotices, remainingSkewNotice } from "./notices.ts";
@@ -70,8 +70,8 @@ function requireCounts(
 ): Result<Distribution | null, Block> {
   if (!request) return success(null);
   if (counted?.ok) return success(counted.value);
-  const unhealthy = unhealthyMessage(live);
-  if (unhealthy) return failure(blockOf("unhealthyMember", spec.name, unhealthy));
+  const unhealthy = unhealthyBlock(live);
+  if (unhealthy) return failure(unhealthy);
   const refusal = counted?.failure ?? null;
   const why = refusal?.message ?? "the counts are missing";
   // A fault is the tables' own no: it will be the same the next time.
@@ -79,13 +79,11 @@ function requireCounts(
     refusal?.reason === "fault"
       ? "correct spec.shardKey, or the tables of the class"
       : "plan again";
-  return failure(
-    blockOf(
-      "unreadable",
-      spec.name,
-      `the rows could not be counted by ${request.shardKey} (${why}): ${wayOut}`,
-    ),
-  );
+  const message = `the rows could not be counted by ${request.shardKey} (${why}): ${wayOut}`;
+  return failure({
+    ...blockOf("unreadable", spec.name, message),
+    ...(refusal?.counted !== undefined && { counted: refusal.counted }),
+  });
 }
 
 interface Planned extends Omit<Decided, "kind" | "request"> {

@@ -11,7 +11,7 @@
  * | `changes[]`            | in the order of execution: see `Change` in model/plan.ts, with both layouts in full    |
  * | `policies[]`           | `namespace revision isNew fields source`: policies that hold from the apply on; of each of `fields` `field from to loosens` |
  * | `inSync[]`             | namespaces that need nothing, with members, rows, bytes, skew and epoch               |
- * | `blocks[]`             | `guard namespace message overridable`; `namespace` is null for the whole plan         |
+ * | `blocks[]`             | `guard namespace message overridable [counted]`; `namespace` is null for the whole plan |
  * | `notices[]`            | `kind namespace message`                                                              |
  *
  * The document is a plan: `apply --plan` reads it back, and takes no notice of `summary`.

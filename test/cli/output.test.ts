@@ -223,6 +223,44 @@ describe("--json", () => {
   });
 });
 
+describe("a plan of a namespace that is still counting its rows", () => {
+  const counting = (counted: number) =>
+    planOf({
+      changes: [],
+      blocks: [
+        {
+          guard: "unhealthyMember",
+          namespace: "orders",
+          message: "1 of 1 member is still counting",
+          overridable: false,
+          counted,
+        },
+      ],
+    });
+
+  it.each([["plan"], ["plan", "--json"]])(
+    "waits for the count, and says how far it is: %s",
+    async (...argv) => {
+      const plans = [counting(4_000), counting(12_345_678), planOf()];
+      server = await startScriptedServer((request, count) =>
+        reconciler({ plan: plans.shift() ?? planOf() })(request, count),
+      );
+      await using project = await temporaryProject();
+      const run = await runInProcess(argv, {
+        cwd: project.path,
+        env: environmentFor(server.endpoint),
+      });
+      expect(run.exitCode).toBe(EXIT.done);
+      expect(run.stderr).toBe(
+        "orders: counting its rows, 4,000 so far\norders: counting its rows, 12,345,678 so far\n",
+      );
+      expect(run.stdout).toContain("orders");
+      expect(run.stdout).not.toContain("still counting");
+      expect(server.requests.map(({ path }) => path)).toEqual(Array(3).fill("/v1/plans"));
+    },
+  );
+});
+
 describe("exit codes of plan", () => {
   it.each([
     { name: "changes", plan: planOf(), argv: ["plan"], exitCode: EXIT.done },

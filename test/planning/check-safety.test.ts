@@ -149,6 +149,40 @@ it.each(cases)("$name", async ({ spec: wanted, live, windowOpen = true, expected
   ).toEqual(expected);
 });
 
+it("members that are still counting block every change, with the rows so far", async () => {
+  const wanted = spec("orders", { count: 12 });
+  const from = world("orders", { rows: rowsOf(2000), layout: hashOf("orders", 8) });
+  const live = liveNamespace(from);
+  const planWith = async (counts: readonly (number | undefined)[]) => {
+    const members = live.members.map((member, index) =>
+      index < counts.length
+        ? {
+            ...member,
+            healthy: false,
+            error: "is still counting its rows",
+            ...(counts[index] !== undefined && { counting: counts[index] }),
+          }
+        : member,
+    );
+    const entry = withLive(liveEntry(from, wanted), wanted, success({ ...live, members }));
+    return buildPlan({ desired: desired(wanted), live: { namespaces: [entry] } });
+  };
+  expect((await planWith([4_000, 8_000])).blocks).toEqual([
+    {
+      guard: "unhealthyMember",
+      namespace: "orders",
+      message:
+        "2 of 8 members are still counting (12,000 rows so far), and serving meanwhile: plan again in a while",
+      overridable: false,
+      counted: 12_000,
+    },
+  ]);
+  // Waiting is of no use where another does not answer.
+  const [block] = (await planWith([4_000, undefined])).blocks;
+  expect(block).not.toHaveProperty("counted");
+  expect(block?.message).toContain("2 of 8 members did not answer");
+});
+
 it("a silent member blocks every change, counted or not", async () => {
   const wanted = spec("orders", { count: 12 });
   const from = world("orders", { rows: rowsOf(2000), layout: hashOf("orders", 8) });

@@ -316,6 +316,18 @@ describe("a deleted shard", () => {
   });
 });
 
+it("a member that is still counting its rows is no drift, however long it takes", async () => {
+  const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [healing("apply")] });
+  await world.tick();
+  world.live.edit("orders", {
+    unhealthy: { "orders-shard-2": "orders-shard-2 is still counting its rows (4000 so far)" },
+    facts: { "orders-shard-2": { counting: 4_000 } },
+  });
+  await anHour(world);
+  expect((await world.report()).drifts).toEqual([]);
+  expect(world.startedRuns()).toEqual([]);
+});
+
 describe("an operation without progress", () => {
   it("is reported after a quarter of an hour, and not before", async () => {
     const world = new ReconcilerFixture({ live: [hashed("orders", 4)], specs: [orders()] });

@@ -35,6 +35,8 @@ export interface ProtocolFailure {
   readonly fault?: OperationFault;
   /** The epoch that the refusing object acts by, where it tells who asks that he is behind. */
   readonly epoch?: number;
+  /** Rows counted so far, of an object that is still counting: asked again it has the count. */
+  readonly counted?: number;
 }
 
 const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set([

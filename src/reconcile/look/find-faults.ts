@@ -71,9 +71,12 @@ export function memberFaults(
   ];
 }
 
-/** Members that do not answer. A deleted shard is one: it does not know its namespace any more. */
+/**
+ * Members that do not answer. A deleted shard is one: it does not know its namespace any more. One
+ * that is still counting its rows is none: it answers when it has counted.
+ */
 export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
-  const silent = members.filter(({ healthy }) => !healthy);
+  const silent = members.filter(({ healthy, counting }) => !healthy && counting === undefined);
   const [first] = silent;
   if (!first) return [];
   return [

@@ -2,7 +2,7 @@
  * `/v1/namespaces`: live reports. A namespace that cannot be read is reported as failed, never left
  * out and never as empty.
  */
-import { ASKED_AGE_MAX_MS } from "../../live/counts-age.ts";
+import { WATCHED_AGE_MAX_MS } from "../../live/counts-age.ts";
 import { READS_MAX } from "../../runs/gather-live.ts";
 import { runBounded } from "../../model/run-bounded.ts";
 import type { NamespaceList, NamespaceReport, OperationList } from "../../model/api.ts";
@@ -59,7 +59,7 @@ async function reportNamespace(
   liveAccess: LiveReader,
   ref: NamespaceRef,
 ): Promise<NamespaceReport> {
-  const described = await liveAccess.describe(ref, ASKED_AGE_MAX_MS);
+  const described = await liveAccess.describe(ref, WATCHED_AGE_MAX_MS);
   if (described.ok) return { kind: "live", namespace: described.value };
   return { kind: "failed", name: ref.name, object: ref.object, failure: described.failure };
 }

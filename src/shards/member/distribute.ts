@@ -13,7 +13,7 @@ import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { DistributionRequest, MemberDistribution } from "../../model/live.ts";
 import { slotOf } from "../../model/layout/slots.ts";
 import type { DistributeReply } from "../protocol/replies.ts";
-import { refused } from "../protocol/refused-error.ts";
+import { refused, stillCounting } from "../protocol/refused-error.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { rowsAfter } from "../storage/row-slices.ts";
@@ -71,9 +71,9 @@ export class Distributor {
     if (!running.isLong) return running.found;
     const waited = new AbortController();
     const late = runtime.sleep(WAIT_MS_MAX, waited.signal).then((): DistributeReply => {
-      throw refused(
-        "moving",
+      throw stillCounting(
         `${self} is still counting its rows by the key (${running.rows} so far): ask again in a while`,
+        running.rows,
       );
     });
     late.catch(() => undefined);

@@ -7,7 +7,7 @@
  * written while it ran.
  */
 import { isFull } from "../storage/faults.ts";
-import { refused } from "../protocol/refused-error.ts";
+import { stillCounting } from "../protocol/refused-error.ts";
 import type { TableCount } from "../protocol/replies.ts";
 import { requireRoom } from "../storage/reserve.ts";
 import { rowBytes } from "../storage/row-codec.ts";
@@ -26,6 +26,8 @@ const SLICE_ROWS = 4_000;
 const KEPT_ROWS_MIN = 10_000;
 /** Longest wait for a count; it goes on without who has asked. */
 const WAIT_MS_MAX = 20_000;
+/** How long an ended count waits for those who were sent away from it. */
+const AWAITED_MS_MAX = 10 * 60_000;
 /** From such an age on, an older count is better than none: of who watches, and decides nothing. */
 const WATCHED_AGE_MIN_MS = 3_600_000;
 /** Bytes of room for a character that is stored: it may take three, and pages are not full. */
@@ -74,6 +76,12 @@ export class RowCounter {
   #rowsSoFar = 0;
   /** True once the running count has let others come between. */
   #isLong = false;
+  /** True once somebody was sent away, to come back for the running count. */
+  #isAwaited = false;
+  /** A count that has ended since somebody was sent away, and when. */
+  #awaited:
+    | { readonly counted: Counted; readonly part: string; readonly endedAt: number }
+    | undefined;
 
   constructor(member: Member, declared: DeclaredTables) {
     this.#member = member;
@@ -82,11 +90,14 @@ export class RowCounter {
 
   /**
    * The kept count if it is younger than `maxAgeMs`, or else a new one, shared by all who ask
-   * meanwhile. Where that takes long it continues, and is kept: whoever asks for counts of an hour
-   * or more is given the older one then. @throws RefusedError, retryable, for all others.
+   * meanwhile. Where that takes long it continues: whoever asks for counts of an hour or more is
+   * given the older one then. @throws RefusedError, retryable, for all others, with the rows so
+   * far: who comes back for the count is given it, whatever age he asks for.
    */
   async count(maxAgeMs = 0): Promise<Counted> {
     const { runtime } = this.#member;
+    const awaited = this.#takeAwaited();
+    if (awaited) return awaited;
     const kept = maxAgeMs > 0 ? this.#read() : undefined;
     if (kept && runtime.now() - kept.countedAt <= maxAgeMs) return kept;
     const running = (this.#running ??= this.#begin());
@@ -95,9 +106,10 @@ export class RowCounter {
     const late = runtime.sleep(WAIT_MS_MAX, waited.signal).then((): Counted => {
       const { self } = this.#member;
       if (kept && maxAgeMs >= WATCHED_AGE_MIN_MS) return kept;
-      throw refused(
-        "moving",
+      this.#isAwaited = true;
+      throw stillCounting(
         `${self} is still counting its rows (${this.#rowsSoFar} so far): ask again in a while`,
+        this.#rowsSoFar,
       );
     });
     late.catch(() => undefined);
@@ -128,12 +140,29 @@ export class RowCounter {
     );
   }
 
+  /** The count that somebody was sent away from, once: the next who asks begins another. */
+  #takeAwaited(): Counted | undefined {
+    const awaited = this.#awaited;
+    this.#awaited = undefined;
+    if (!awaited || awaited.part !== this.part()) return undefined;
+    const ageMs = this.#member.runtime.now() - awaited.endedAt;
+    return ageMs <= AWAITED_MS_MAX ? awaited.counted : undefined;
+  }
+
   #begin(): Promise<Counted> {
     this.#rowsSoFar = 0;
     this.#isLong = false;
-    const running = this.#count().finally(() => {
-      this.#running = undefined;
-    });
+    this.#isAwaited = false;
+    const part = this.part();
+    const running = this.#count()
+      .then((counted) => {
+        const endedAt = this.#member.runtime.now();
+        if (this.#isAwaited) this.#awaited = { counted, part, endedAt };
+        return counted;
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
     // The caller may have gone by then.
     running.catch(() => undefined);
     return running;

@@ -12,6 +12,11 @@ export class RefusedError extends EngineError {
   }
 }
 
+/** The refusal of an object that is still counting its rows: the count goes on. */
+export function stillCounting(message: string, counted: number): RefusedError {
+  return new RefusedError({ ...refusal("moving", message), counted });
+}
+
 /** The exception of a refusal; its kind says whether asking again helps. */
 export function refused(
   kind: Exclude<ProtocolFailure["kind"], "fault">,

@@ -74,10 +74,17 @@ export async function countMember(
       rows: 0,
       bytes: 0,
       responseMs: runtime.now() - startedAt,
+      ...countingOf(error),
     };
     const trouble = lossOf(error, startedAt);
     return { status, countedAt: startedAt, undeclared: [], ...(trouble ? { trouble } : {}) };
   }
+}
+
+/** Of a member that is still counting, the rows so far. */
+function countingOf(error: unknown): Pick<MemberStatus, "counting"> {
+  const counted = error instanceof RefusedError ? error.reason.counted : undefined;
+  return counted === undefined ? {} : { counting: counted };
 }
 
 /** Why an object that is no member serves nothing until it is repaired; silence says nothing. */

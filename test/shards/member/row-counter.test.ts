@@ -153,11 +153,38 @@ describe("a count in slices", () => {
     const counter = new RowCounter(member, { specs: [{ name: "t" }], localTables: [] });
     const refused = await counter.count(DAY_MS).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(RefusedError);
-    expect(refused).toMatchObject({ reason: { kind: "moving", retryable: true } });
+    expect(refused).toMatchObject({
+      reason: { kind: "moving", retryable: true, counted: 4_000 },
+    });
     expect(String(refused)).toContain("still counting its rows (4000 so far)");
     goOn();
     await expect.poll(async () => (await counter.count(DAY_MS)).tables[0]?.rows).toBe(MANY);
   });
+});
+
+it("a count that somebody was sent away from is his when he comes back, whatever age he asks for", async () => {
+  fill(sql, "(id INTEGER PRIMARY KEY)", "i", MANY);
+  const { member } = open();
+  let goOn = (): void => undefined;
+  const stopped = new Promise<void>((resolve) => (goOn = resolve));
+  Object.assign(member, {
+    runtime: {
+      ...runtime,
+      sleep: (delayMs: number) => (delayMs > 0 ? Promise.resolve() : stopped),
+    },
+  });
+  const counter = new RowCounter(member, { specs: [{ name: "t" }], localTables: [] });
+  await expect(counter.count()).rejects.toThrow(/still counting its rows/);
+  goOn();
+  await expect.poll(() => statements.at(-1)).toContain("INSERT INTO shardctl_counts");
+  Object.assign(member, { runtime });
+  statements = [];
+  now += MINUTE_MS;
+  expect((await counter.count()).tables).toMatchObject([{ rows: MANY }]);
+  expect(reads()).toEqual([]);
+  // Once: the next wants the rows of now.
+  await counter.count();
+  expect(reads()).not.toEqual([]);
 });
 
 it("a count that takes long is done without by who watches, once there is an older one", async () => {

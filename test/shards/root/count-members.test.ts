@@ -1,7 +1,8 @@
 /** Counting by a key over all members: a sample of many rows, or every one. */
 import { expect, it } from "vitest";
 
-import { distributeOverMembers } from "../../../src/shards/root/count-members.ts";
+import { countMember, distributeOverMembers } from "../../../src/shards/root/count-members.ts";
+import { stillCounting } from "../../../src/shards/protocol/refused-error.ts";
 import type { Ask, MemberRequest } from "../../../src/shards/protocol/messages.ts";
 
 const request = { by: "slots", shardKey: "id" } as const;
@@ -52,4 +53,15 @@ it("reads every row when that is asked for, without a count before", async () =>
   });
   const exact = { kind: "distribute", distribution: request, sampleEvery: 1 };
   expect(asked).toEqual([exact, exact, exact]);
+});
+
+it("tells how far a member is that is still counting, and nothing of one that does not answer", async () => {
+  const failing = (error: Error): Ask => (() => Promise.reject(error)) as unknown as Ask;
+  const counting = stillCounting("a is still counting its rows (4000 so far)", 4_000);
+  expect((await countMember({ ask: failing(counting), runtime }, "a")).status).toMatchObject({
+    healthy: false,
+    counting: 4_000,
+  });
+  const { status } = await countMember({ ask: failing(new Error("no answer")), runtime }, "a");
+  expect(status).not.toHaveProperty("counting");
 });

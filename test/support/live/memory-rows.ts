@@ -32,7 +32,10 @@ export interface MemoryNamespace extends NamespaceRef {
   readonly unhealthy?: Readonly<Record<string, string>>;
   /** The members' words about themselves, by the member's name. */
   readonly facts?: Readonly<
-    Record<string, Pick<MemberStatus, "library" | "schema" | "storage" | "refusedWriteAt">>
+    Record<
+      string,
+      Pick<MemberStatus, "library" | "schema" | "storage" | "refusedWriteAt" | "counting">
+    >
   >;
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;
