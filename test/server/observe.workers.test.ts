@@ -182,7 +182,7 @@ describe("the history", () => {
       sql.exec(
         `WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
          INSERT INTO events (at, environment, kind, namespace, body)
-           SELECT ?, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'many' END, 'operation', 'n' || (n % 500), '{"summary":"x","actor":"y"}' FROM numbers`,
+           SELECT ?, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'crowded' END, 'operation', 'n' || (n % 500), '{"summary":"x","actor":"y"}' FROM numbers`,
         total,
         Date.now(),
       );
@@ -197,10 +197,10 @@ describe("the history", () => {
       };
       for (const query of [
         { ...filter, environment: "rare" },
-        { ...filter, environment: "many" },
-        { ...filter, environment: "many", namespace: "n7" },
-        { ...filter, environment: "many", kind: "plan" as const },
-        { ...filter, environment: "many", before: total / 2 },
+        { ...filter, environment: "crowded" },
+        { ...filter, environment: "crowded", namespace: "n7" },
+        { ...filter, environment: "crowded", kind: "plan" as const },
+        { ...filter, environment: "crowded", before: total / 2 },
         filter,
       ]) {
         expect(store.list(query).length).toBeLessThanOrEqual(50);
@@ -223,7 +223,7 @@ describe("the history", () => {
         expect(details).not.toMatch(/TEMP B-TREE|SCAN/);
       }
     });
-    const response = await text("/v1/events?environment=many", { accept: "application/jsonl" });
+    const response = await text("/v1/events?environment=crowded", { accept: "application/jsonl" });
     expect(response.headers.get("content-type")).toBe("application/jsonl; charset=utf-8");
     const lines = new TextDecoder()
       .decode(await response.arrayBuffer())
@@ -234,7 +234,7 @@ describe("the history", () => {
       (line) => (JSON.parse(line ?? "") as HistoryEvent).id,
     );
     expect(ids).toEqual(ids.toSorted((left, right) => left - right));
-    const newest = await text("/v1/events?environment=many&limit=3", {
+    const newest = await text("/v1/events?environment=crowded&limit=3", {
       accept: "application/jsonl",
     });
     expect(
