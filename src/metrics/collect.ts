@@ -1,12 +1,14 @@
 /**
- * The metrics of `GET /metrics`, from what the coordinator has stored. Asks no namespace and reads
- * no namespace's row: what is counted per namespace is summed up by indexes. Labels are
- * environments, kinds and states, so 10,000 namespaces give as many series as ten.
+ * The metrics of `GET /metrics`, from what the coordinator has stored. Asks no namespace: what is
+ * counted per namespace is summed up by indexes. Labels are environments, kinds and states, so
+ * 10,000 namespaces give as many series as ten; the fullest twenty alone are named.
  */
 import { isUnderWay, type EnvironmentState } from "../reconcile/environment-state.ts";
 import type { TrackedDrift } from "../reconcile/namespace-state.ts";
 import { type ConditionType, DRIFT_KINDS, DRIFT_STATES, type Pause } from "../model/drift.ts";
-import type { Run } from "../model/api.ts";
+import type { Capacity, Run } from "../model/api.ts";
+import { fillOf } from "../model/capacity.ts";
+import type { Fullness } from "../model/size-history.ts";
 import { STEPS, type Step } from "../model/operation.ts";
 import type { RateBudget } from "../github/port.ts";
 import type { MetricFamily, MetricSample } from "./metrics-text.ts";
@@ -14,8 +16,11 @@ import { isBehind, type AlertState } from "../alerts/alert-state.ts";
 import { PAUSE_BUCKETS_S, TICK_BUCKETS_S } from "./count.ts";
 import type { CountersStore } from "./counters-store.ts";
 
+/** Namespaces with a fill of their own: the fullest. */
+export const FULLEST_MAX = 20;
 /** Environments that get series of their own. */
 export const ENVIRONMENTS_MAX = 50;
+const DAY_S = 86_400;
 const CONDITION_TYPES: readonly ConditionType[] = ["Ready", "Reconciling", "Stalled"];
 
 export interface EnvironmentFacts {
@@ -35,13 +40,21 @@ export interface MetricFacts {
   readonly alerts: readonly AlertState[];
   readonly pullTasks: { readonly count: number; readonly oldestDueAt: number | null };
   readonly budget: RateBudget | null;
+  /** The fullest namespaces, as last seen. */
+  readonly fullest: readonly Filling[];
   readonly now: number;
+}
+
+/** How full the fullest member of a namespace is, and when it will be full. */
+export interface Filling extends Fullness {
+  readonly capacity: Capacity;
 }
 
 export function collectMetrics(facts: MetricFacts, counters: CountersStore): MetricFamily[] {
   return [
     ...collectTicks(facts, counters),
     ...collectState(facts),
+    ...collectCapacity(facts),
     ...collectOperations(facts, counters),
     ...collectAlerts(facts, counters),
     ...collectGithub(facts),
@@ -141,6 +154,34 @@ function collectState({ environments, paused, now }: MetricFacts): MetricFamily[
     gauge("paused", "1 while nothing is applied anywhere.", [
       { labels: {}, value: paused === null ? 0 : 1 },
     ]),
+  ];
+}
+
+function collectCapacity({ fullest }: MetricFacts): MetricFamily[] {
+  const each = (read: (filling: Filling) => number | null): MetricSample[] =>
+    fullest.flatMap((filling) => {
+      const value = read(filling);
+      const { object, name: namespace } = filling;
+      return value === null ? [] : [{ labels: { namespace, object }, value }];
+    });
+  return [
+    gauge(
+      "storage_bytes",
+      "Bytes that the fullest member of a namespace stores; of the fullest namespaces.",
+      each(({ bytes }) => bytes),
+    ),
+    gauge(
+      "storage_fill_ratio",
+      "The same as a share of what one object may store.",
+      each(({ bytes, capacity }) => fillOf({ storage: bytes }, capacity.bytesMax)),
+    ),
+    gauge(
+      "storage_full_in_seconds",
+      "When it will be full at the earliest, in seconds from now; absent when nothing is foreseen.",
+      each(({ capacity: { forecast } }) =>
+        forecast.kind === "full" ? Math.round(forecast.fromDays * DAY_S) : null,
+      ),
+    ),
   ];
 }
 

@@ -2,6 +2,7 @@
  * The Worker's HTTP API as values: what `/v1` takes and gives. The Worker validates them with zod,
  * the CLI reads them.
  */
+import type { Forecast } from "./forecast.ts";
 import type { LiveFailure, LiveNamespace } from "./live.ts";
 import type { OperationKind, OperationStatus } from "./operation.ts";
 import type { Guard } from "./plan.ts";
@@ -105,8 +106,22 @@ export interface NamespaceList {
   readonly namespaces: readonly NamespaceReport[];
 }
 
+/** How much each member may store, by the policy that is followed, and until when it has room. */
+export interface Capacity {
+  readonly bytesMax: number;
+  /** The part of it from which on drift `capacity` is told: 0 … 1. */
+  readonly maxFill: number;
+  /** Of the fullest member. */
+  readonly forecast: Forecast;
+}
+
 export type NamespaceReport =
-  | { readonly kind: "live"; readonly namespace: LiveNamespace }
+  | {
+      readonly kind: "live";
+      readonly namespace: LiveNamespace;
+      /** Absent from a Worker of an older version. */
+      readonly capacity?: Capacity;
+    }
   | {
       readonly kind: "failed";
       readonly name: string;

@@ -1,4 +1,5 @@
 /** Live state: what the registries say, as the planner reads it. Plain values, JSON-safe. */
+import type { Forecast } from "./forecast.ts";
 import type { Key } from "./layout/key.ts";
 import type { Layout, PartitionerRef } from "./layout/layout.ts";
 import type { OperationStatus } from "./operation.ts";
@@ -70,6 +71,11 @@ export interface LiveNamespace {
   readonly operation: OperationStatus | null;
   /** Why it does not serve, whole or in part, until it is repaired; absent or null when it does. */
   readonly disorder?: Disorder | null;
+  /**
+   * When its fullest member will be full, where it fills up: of the reconciler, which knows its
+   * sizes over time; absent in what a root answers.
+   */
+  readonly forecast?: Forecast;
   /** In the order of `layout.members`. */
   readonly members: readonly MemberStatus[];
   readonly tables: readonly TableStatus[];

@@ -1,22 +1,14 @@
 /**
- * Judges what members report: whether they run one version with the same tables, and how full they
- * are. Pure.
+ * Judges what members report: whether they run one version with the same tables, and whether one
+ * has ended an operation for want of room. Pure. How full they are: see `capacity.ts`.
  *
- * Two versions side by side are normal for the minutes of a rollout; a member that is nearly full
- * is not.
+ * Two versions side by side are normal for the minutes of a rollout.
  */
 import { compareText } from "./compare-text.ts";
-import { formatBytes, formatShare } from "./figures.ts";
 import type { LiveNamespace, MemberStatus } from "./live.ts";
 
 /** The most that one object may store, in bytes: Cloudflare's limit for a SQLite-backed object. */
 export const STORAGE_BYTES_MAX = 10_000_000_000;
-/**
- * From this share of it on a member is said to be nearly full: a move needs room beside the rows
- * that it moves.
- */
-export const STORAGE_SHARE_MAX = 0.8;
-
 /** The library of an object that says nothing of it: it speaks protocol 1 alone. */
 const UNNAMED = "an older version";
 const NAMES_MAX = 3;
@@ -31,21 +23,6 @@ export function describeMix(members: readonly MemberStatus[]): string | null {
     mixOf(members, ({ schema }) => schema, ["has tables", "have tables"]),
   ].filter((part) => part !== null);
   return parts.length === 0 ? null : parts.join("; ");
-}
-
-/**
- * Members from 80 % of what an object may store, fullest first; none of those that have not said
- * how much they store.
- */
-export function nearlyFull(members: readonly MemberStatus[]): MemberStatus[] {
-  return members
-    .filter(({ storage = 0 }) => storage >= STORAGE_BYTES_MAX * STORAGE_SHARE_MAX)
-    .toSorted((left, right) => (right.storage ?? 0) - (left.storage ?? 0));
-}
-
-/** "a stores 9.1 GB, 91 % of what an object may". */
-export function describeFullness({ name, storage = 0 }: MemberStatus): string {
-  return `${name} stores ${formatBytes(storage)}, ${formatShare(storage, STORAGE_BYTES_MAX)} of what an object may`;
 }
 
 /**

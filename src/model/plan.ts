@@ -91,6 +91,8 @@ export interface Change {
    * older version, and where a member does not say its size.
    */
   readonly sizes?: readonly MemberSize[];
+  /** Bytes that one object may store, where the policy sets it. */
+  readonly bytesMax?: number;
   readonly skewBefore: Skew;
   readonly skewAfter: Skew;
   /** Rows without the new shard key. */

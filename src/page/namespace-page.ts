@@ -2,6 +2,7 @@
  * The page of one namespace: its state, its rows over the shards, the operation that runs, drift,
  * policy and history.
  */
+import type { Capacity } from "../model/api.ts";
 import { fillOf, formatFill } from "../model/capacity.ts";
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
@@ -20,6 +21,7 @@ import { mark, type Markup, markup, moment } from "./html/markup.ts";
 import { operationPanel, stepWord } from "./operation-panel.ts";
 import { REFRESH_RESTING_MS, REFRESH_RUNNING_MS, surroundingsBlock } from "./overview.ts";
 import type { Links, MemberView, NamespacePage, NamespaceView, Sight } from "./page-data.ts";
+import { sizeSection } from "./size-picture.ts";
 import { driftTable, historyTable } from "./recent-lists.ts";
 import { reasonWords, stateBadge, stateOf } from "./html/state-badge.ts";
 
@@ -37,7 +39,8 @@ ${problem === null ? null : markup`<p class="warning">${mark("!")} It could not 
 ${facts(page)}</section>
 ${running === null ? null : markup`<section id="operation" aria-labelledby="operation-title"><h2 id="operation-title">${running.paused === null ? "Under way" : "Paused"}: ${running.kind} ${running.change}</h2>${operationPanel(running, `Progress of ${name}`)}</section>`}
 <section id="rows" aria-labelledby="rows-title"><h2 id="rows-title">Rows over shards</h2>
-${sight === null ? markup`<p class="quiet">Not seen yet.</p>` : rowsSection(sight, namespace, page.members)}</section>
+${sight === null ? markup`<p class="quiet">Not seen yet.</p>` : rowsSection(sight, page)}</section>
+${sizeSection(page.sizes, page.capacity, name)}
 <section id="drift" aria-labelledby="drift-title"><h2 id="drift-title">Drift</h2>
 ${namespace.condition === null ? markup`<p class="quiet">Not known yet: reconciliation has not run.</p>` : driftTable(drifts, drifts.length, environment)}</section>
 <section id="history" aria-labelledby="history-title"><h2 id="history-title">Operations</h2>${historyTable(history, runs, links)}</section>
@@ -101,8 +104,7 @@ function facts({ declared, policy, source, namespace: { sight } }: NamespacePage
 
 function rowsSection(
   sight: Sight,
-  { name, maxSkew }: NamespaceView,
-  members: readonly MemberView[],
+  { namespace: { name, maxSkew }, members, capacity }: NamespacePage,
 ): Markup {
   const isGrouped = sight.buckets.some((bucket) => bucket.members > 1);
   const largest = Math.max(...sight.buckets.map((bucket) => bucket.members));
@@ -123,11 +125,16 @@ ${
 ${distributionTable(sight, name)}`
     : null
 }
-${membersTable(members, sight, name)}
+${membersTable(members, sight, name, capacity)}
 ${sight.undeclaredTables.length === 0 ? null : markup`<p class="warning">${mark("!")} Tables that no table spec names stay where they are: ${sight.undeclaredTables.join(", ")}</p>`}`;
 }
 
-function membersTable(members: readonly MemberView[], sight: Sight, name: string): Markup | null {
+function membersTable(
+  members: readonly MemberView[],
+  sight: Sight,
+  name: string,
+  { bytesMax }: Capacity,
+): Markup | null {
   if (members.length === 0) return null;
   const isPart = members.length < sight.members;
   const title = isPart
@@ -148,7 +155,7 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
     const counts = member.healthy
       ? [formatCount(member.rows), formatShare(member.rows, sight.rows), formatBytes(member.bytes)]
       : ["–", "–", "–"];
-    const cells = [...counts, ...(isNamed ? describeFacts(member) : [])];
+    const cells = [...counts, ...(isNamed ? describeFacts(member, bytesMax) : [])];
     const health = member.healthy
       ? markup`${mark("✓")} answers`
       : markup`<span class="bad">${mark("!")} ${member.error ?? "does not answer"}</span>${describeMemory(member)}`;
@@ -161,9 +168,11 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
 }
 
 /** As last known, also of a member that does not answer. */
-function describeFacts({ storage, library, schema }: MemberView): string[] {
+function describeFacts({ storage, library, schema }: MemberView, bytesMax: number): string[] {
   const room =
-    storage === undefined ? ["–", "–"] : [formatBytes(storage), formatFill(fillOf({ storage }))];
+    storage === undefined
+      ? ["–", "–"]
+      : [formatBytes(storage), formatFill(fillOf({ storage }, bytesMax))];
   return [...room, library ?? "–", schema ?? "–"];
 }
 

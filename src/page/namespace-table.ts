@@ -2,6 +2,8 @@
  * The list of namespaces: one row each on a wide screen, one card each on a narrow one, the same
  * HTML.
  */
+import { fillOf, formatFill } from "../model/capacity.ts";
+import { STORAGE_BYTES_MAX } from "../model/member-states.ts";
 import { formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { operationProgress } from "../render/describe.ts";
 import { namespaceAddress } from "./html/addresses.ts";
@@ -37,10 +39,15 @@ function reason({ condition }: NamespaceView): Markup {
   return markup`<span class="quiet">${reasonWords(condition.reason)}, since ${moment(condition.since)}</span>`;
 }
 
-function spread({ sight, maxSkew }: NamespaceView): Markup | null {
+function spread({ sight, maxSkew, bytesMax = STORAGE_BYTES_MAX }: NamespaceView): Markup | null {
   if (sight === null) return null;
-  if (!sight.isSharded) return markup`${totalFigure(sight)}`;
-  return markup`${distributionPicture(sight, { maxSkew, size: "small" })}<span>${totalFigure(sight)}</span><span>skew ${skewFigure(sight, maxSkew)}</span>`;
+  const { storageMax: storage } = sight;
+  const fill =
+    storage === undefined
+      ? null
+      : markup`<span class="quiet">fullest ${formatFill(fillOf({ storage }, bytesMax))} full</span>`;
+  if (!sight.isSharded) return markup`<span>${totalFigure(sight)}</span>${fill}`;
+  return markup`${distributionPicture(sight, { maxSkew, size: "small" })}<span>${totalFigure(sight)}</span><span>skew ${skewFigure(sight, maxSkew)}</span>${fill}`;
 }
 
 function now({ running, drifts, condition, sight }: NamespaceView): Markup {

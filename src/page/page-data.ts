@@ -2,12 +2,13 @@
  * Data of the status page, as plain JSON-safe values: the Worker gathers them, this folder turns
  * them into HTML. They hold no key of a row: split points stay out.
  */
-import type { ActionState, RunState } from "../model/api.ts";
+import type { ActionState, Capacity, RunState } from "../model/api.ts";
 import type { Drift, DriftReport, NamespaceCondition } from "../model/drift.ts";
 import type { HistoryEvent } from "../model/event.ts";
 import type { MemberStatus, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus, Step } from "../model/operation.ts";
 import type { Disorder } from "../model/repair.ts";
+import type { SizeHistory } from "../model/size-history.ts";
 import type { PlanSummary } from "../render/plan-summary.ts";
 
 /** States that the list can be narrowed to. `Unknown`: not looked at by reconciliation yet. */
@@ -52,6 +53,8 @@ export interface Sight {
   readonly unhealthy: readonly { readonly name: string; readonly error: string }[];
   readonly unhealthyCount: number;
   readonly undeclaredTables: readonly string[];
+  /** Bytes that the fullest member stores; absent where none has said. */
+  readonly storageMax?: number;
   /** The operation that the registry names, running or ended. */
   readonly operation: OperationView | null;
   /** Why it does not serve, whole or in part, until it is repaired; absent when it does. */
@@ -78,6 +81,8 @@ export interface NamespaceView extends NamespaceRef {
   readonly isManaged: boolean;
   /** Null without a manifest. */
   readonly maxSkew: number | null;
+  /** Bytes that one object may store by its policy; absent for the platform's limit. */
+  readonly bytesMax?: number;
   readonly sight: Sight | null;
   /** Running now, newer than the sight's where both are. */
   readonly running: OperationView | null;
@@ -186,6 +191,8 @@ export interface NamespacePage extends Surroundings {
   readonly runs: readonly RunView[];
   /** The last of the environment's history that concern the namespace, newest first. */
   readonly events: readonly HistoryEvent[];
+  readonly capacity: Capacity;
+  readonly sizes: SizeHistory;
 }
 
 /** Makes addresses of what lies on GitHub; null where there is no page to link to. */

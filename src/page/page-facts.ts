@@ -2,6 +2,8 @@
  * The coordinator's facts that the status page shows. One call a page; it reads its own storage
  * only and asks no namespace.
  */
+import type { NamespaceSpec } from "../model/spec.ts";
+import type { NamespaceView } from "./page-data.ts";
 import { sortDrifts } from "../reconcile/track-drifts.ts";
 import type { EnvironmentState } from "../reconcile/environment-state.ts";
 import type { Run, RunAction } from "../model/api.ts";
@@ -198,7 +200,7 @@ export class PageFacts implements PageCalls {
         object,
         condition: state?.condition ?? null,
         isManaged: state !== null && state.spec !== null,
-        maxSkew: state?.spec?.policy.maxSkew ?? null,
+        ...limitsOf(state?.spec ?? null),
         sight,
         running: newer(followed, seen),
         drifts: state === null ? [] : sortDrifts([...state.faults, ...state.differences]),
@@ -268,4 +270,10 @@ function describeProblem({ manifestsProblem, silence }: EnvironmentState): strin
   }
   if (silence === null) return null;
   return `They could not be read ${formatQuantity(silence.failures, "time")} in a row: ${silence.message}. The manifests that were read last stay in force.`;
+}
+
+function limitsOf(spec: NamespaceSpec | null): Pick<NamespaceView, "maxSkew" | "bytesMax"> {
+  if (spec === null) return { maxSkew: null };
+  const { maxSkew, storageBytesMax: bytesMax } = spec.policy;
+  return { maxSkew, ...(bytesMax !== undefined && { bytesMax }) };
 }

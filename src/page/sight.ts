@@ -2,6 +2,7 @@
  * Makes a sight of a live namespace: its figures, and its members put together into at most so many
  * buckets as a picture can show. Pure.
  */
+import { fullestMembers } from "../model/capacity.ts";
 import { describeChange, describeLayout } from "../render/describe.ts";
 import type { LiveNamespace, MemberStatus } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
@@ -24,6 +25,7 @@ export function makeSight(live: LiveNamespace, seenAt: number): Sight {
   const { members } = live;
   const healthy = members.filter((member) => member.healthy);
   const silent = members.filter((member) => !member.healthy);
+  const storageMax = fullestMembers(members)[0]?.storage;
   return {
     layout: describeLayout(live.layout),
     isSharded: live.layout.kind !== "none",
@@ -41,6 +43,7 @@ export function makeSight(live: LiveNamespace, seenAt: number): Sight {
     unhealthyCount: silent.length,
     undeclaredTables: live.undeclaredTables,
     operation: live.operation === null ? null : viewOperation(live.operation),
+    ...(storageMax === undefined ? {} : { storageMax }),
     ...(live.disorder ? { disorder: live.disorder } : {}),
     seenAt,
   };

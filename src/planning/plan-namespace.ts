@@ -135,6 +135,7 @@ function describeChange(
     to,
     reason: decision.reason,
     ...projectChange(live, to, distribution),
+    ...(spec.policy.storageBytesMax !== undefined && { bytesMax: spec.policy.storageBytesMax }),
     staysBehind: live.undeclaredTables.toSorted(),
     policy: operationPolicy(spec.policy, { kind: decision.kind, from: live.layout, to }),
     dependsOn: spec.dependsOn,

@@ -23,6 +23,7 @@ import { describeSummary, summarizePlan } from "./plan-summary.ts";
 import { COMMIT_DIGITS } from "./plan-text.ts";
 import { describePolicyChange } from "./policy-words.ts";
 import { shorten } from "./printable.ts";
+import { sizeRows } from "./size-rows.ts";
 import { formatMoment } from "./time.ts";
 
 /** GitHub refuses comments over 65,536 characters; the caller adds a marker and links. */
@@ -38,6 +39,7 @@ const NOTICES_SHARE_MAX = 0.1;
  */
 const ENVIRONMENT_LENGTH_MAX = 100;
 const MOVES_MAX = 40;
+const SIZES_MAX = 10;
 
 export interface PlanMarkdownOptions {
   /** Fewer characters than this; at least 4,000. Default 60,000. */
@@ -162,6 +164,18 @@ function noticeSection({ notices }: Plan, lengthMax: number): string {
   return `Notices: ${formatCount(notices.length)}\n\n${lines}`;
 }
 
+/** The fullest objects, with how full they are. */
+function sizeTable(change: Change): string {
+  const { rows, hidden } = sizeRows(change, SIZES_MAX);
+  if (rows.length === 0) return "";
+  const lines = rows.map(
+    ({ member, before, after, peak }) =>
+      `| ${codeMarkdown(clipText(member))} | ${before} | ${after} | ${peak} |`,
+  );
+  if (hidden > 0) lines.push(`| … and ${formatCount(hidden)} more objects | | | |`);
+  return `\n\n| Object | Storage before | After | At most meanwhile |\n|---|---:|---:|---:|\n${lines.join("\n")}`;
+}
+
 function changeDetails(change: Change): string {
   const points = change.to.kind === "range" ? change.to.members.length - 1 : 0;
   const facts = [
@@ -187,5 +201,5 @@ function changeDetails(change: Change): string {
     moves.length > 0
       ? `\n\n| From | To | Rows | Bytes |\n|---|---|---:|---:|\n${moves.join("\n")}`
       : "";
-  return `<details><summary>${codeMarkdown(clipText(change.namespace))}: ${change.kind}, ${escapeMarkdown(clipText(describeChange(change)))}</summary>\n\n${facts.join("\n")}${table}\n\n</details>`;
+  return `<details><summary>${codeMarkdown(clipText(change.namespace))}: ${change.kind}, ${escapeMarkdown(clipText(describeChange(change)))}</summary>\n\n${facts.join("\n")}${table}${sizeTable(change)}\n\n</details>`;
 }

@@ -20,6 +20,7 @@ import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { describeSummary, summarizePlan } from "./plan-summary.ts";
 import { describePolicyChange } from "./policy-words.ts";
 import { printable, shorten } from "./printable.ts";
+import { sizeRows } from "./size-rows.ts";
 
 export interface PlanTextOptions {
   readonly palette?: Palette;
@@ -31,6 +32,7 @@ const IN_SYNC_LINES_MAX = 20;
 /** Digits of a commit, as Git shows it. */
 export const COMMIT_DIGITS = 7;
 const MOVE_LINES_MAX = 50;
+const SIZE_LINES_MAX = 20;
 
 const CHANGE_COLUMNS: readonly Column[] = [
   { align: "right" },
@@ -56,7 +58,9 @@ export function renderPlanText(
     [describeSummary(summarizePlan(plan)), `Fingerprint ${palette.cyan(plan.fingerprint)}`],
     blockLines(plan.blocks, palette),
     noticeLines(plan, palette),
-    ...(moves ? plan.changes.map((change) => moveLines(change, palette)) : []),
+    ...(moves
+      ? plan.changes.flatMap((change) => [moveLines(change, palette), sizeLines(change, palette)])
+      : []),
   ];
   return `${sections
     .filter((lines) => lines.length > 0)
@@ -179,5 +183,27 @@ function moveLines(change: Change, palette: Palette): string[] {
       rows,
     ),
     ...(hidden > 0 ? [palette.dim(`  … and ${formatCount(hidden)} more moves`)] : []),
+  ];
+}
+
+/** The sizes of the fullest objects, before, after and meanwhile. */
+function sizeLines(change: Change, palette: Palette): string[] {
+  const { rows, hidden } = sizeRows(change, SIZE_LINES_MAX);
+  if (rows.length === 0) return [];
+  return [
+    palette.bold(`${printable(change.namespace)}: storage`),
+    ...alignColumns(
+      [{ align: "left" }, { align: "right" }, { align: "right" }, { align: "right" }],
+      [
+        ["  OBJECT", "BEFORE", "AFTER", "AT MOST MEANWHILE"],
+        ...rows.map(({ member, before, after, peak }): Cell[] => [
+          `  ${printable(member)}`,
+          before,
+          after,
+          peak,
+        ]),
+      ],
+    ),
+    ...(hidden > 0 ? [palette.dim(`  … and ${formatCount(hidden)} more objects`)] : []),
   ];
 }

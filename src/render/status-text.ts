@@ -3,11 +3,21 @@
  * share and health.
  */
 import type { NamespaceReport } from "../model/api.ts";
-import { fillOf, formatFill } from "../model/capacity.ts";
+import {
+  type FillLevel,
+  fillLevel,
+  fillOf,
+  fillWith,
+  formatFill,
+  fullestMembers,
+  neededCount,
+} from "../model/capacity.ts";
+import { describeForecast } from "../model/forecast.ts";
+import { DEFAULT_MAX_FILL, SHARD_COUNT_MAX } from "../model/spec.ts";
 import { formatBytes, formatCount, formatShare, formatQuantity } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
 import type { LiveNamespace, MemberStatus, RowIds } from "../model/live.ts";
-import { describeFullness, describeMix, endedFull, nearlyFull } from "../model/member-states.ts";
+import { describeMix, endedFull, STORAGE_BYTES_MAX } from "../model/member-states.ts";
 import { listBookmarks, type OperationStatus } from "../model/operation.ts";
 import { skewOf } from "../model/layout/skew.ts";
 import { type Cell, alignColumns } from "./columns.ts";
@@ -25,6 +35,8 @@ export interface StatusTextOptions {
   readonly members?: boolean;
 }
 
+type LiveReport = Extract<NamespaceReport, { kind: "live" }>;
+
 /** Bookmarks that are listed for one namespace. */
 const BOOKMARKS_MAX = 8;
 
@@ -38,7 +50,7 @@ export function renderStatus(
   if (members)
     return `${reports.map((report) => memberLines(report, now, palette).join("\n")).join("\n\n")}\n`;
   const rows = reports.map((report): Cell[] =>
-    report.kind === "live" ? liveCells(report.namespace, palette) : failedCells(report, palette),
+    report.kind === "live" ? liveCells(report, palette) : failedCells(report, palette),
   );
   const lines = alignColumns(
     [
@@ -49,14 +61,16 @@ export function renderStatus(
       { align: "right" },
       { align: "right" },
       { align: "left" },
+      { align: "right" },
       { align: "left" },
     ],
-    [["NAMESPACE", "OBJECT", "LAYOUT", "EPOCH", "ROWS", "BYTES", "SKEW", "STATE"], ...rows],
+    [["NAMESPACE", "OBJECT", "LAYOUT", "EPOCH", "ROWS", "BYTES", "SKEW", "FILL", "STATE"], ...rows],
   );
   return `${lines.join("\n")}\n`;
 }
 
-function liveCells(live: LiveNamespace, palette: Palette): Cell[] {
+function liveCells(report: LiveReport, palette: Palette): Cell[] {
+  const { namespace: live } = report;
   const { rows, bytes } = totalOf(live);
   return [
     printable(live.name),
@@ -66,7 +80,8 @@ function liveCells(live: LiveNamespace, palette: Palette): Cell[] {
     formatCount(rows),
     formatBytes(bytes),
     describeLiveSkew(live),
-    stateCell(live, palette),
+    fillCell(report, palette),
+    stateCell(report, palette),
   ];
 }
 
@@ -82,11 +97,37 @@ function failedCells(
     "",
     "",
     "",
+    "",
     printable(failure.message),
   ];
 }
 
-function stateCell(live: LiveNamespace, palette: Palette): Cell {
+/** Of the fullest member. */
+function fillCell(report: LiveReport, palette: Palette): Cell {
+  const [fullest] = fullestMembers(report.namespace.members);
+  if (!fullest) return "–";
+  const text = formatFill(fillOf(fullest, bytesMaxOf(report)));
+  const level = levelOf(report);
+  return level === "none" ? text : { text, paint: paintOf(level, palette) };
+}
+
+function levelOf(report: LiveReport): FillLevel {
+  const [fullest] = fullestMembers(report.namespace.members);
+  return fullest
+    ? fillLevel(fillOf(fullest, bytesMaxOf(report)), report.capacity?.maxFill ?? DEFAULT_MAX_FILL)
+    : "none";
+}
+
+function paintOf(level: FillLevel, palette: Palette): Palette["red"] {
+  return level === "alert" ? palette.red : palette.yellow;
+}
+
+function bytesMaxOf({ capacity }: LiveReport): number {
+  return capacity?.bytesMax ?? STORAGE_BYTES_MAX;
+}
+
+function stateCell(report: LiveReport, palette: Palette): Cell {
+  const { namespace: live } = report;
   if (live.disorder)
     return {
       text: live.disorder.kind === "registryLost" ? "registry lost" : "out of step",
@@ -98,14 +139,16 @@ function stateCell(live: LiveNamespace, palette: Palette): Cell {
       text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`,
       paint: palette.red,
     };
-  if (nearlyFull(live.members).length > 0 || endedFull(live))
-    return { text: "storage full", paint: palette.red };
+  if (endedFull(live)) return { text: "storage full", paint: palette.red };
+  const level = levelOf(report);
+  if (level === "alert") return { text: "nearly full", paint: palette.red };
   const { operation } = live;
   if (operation?.state === "running") {
     const how = operation.paused === null ? "running" : "paused";
     return { text: `${operation.kind} ${how} (${operation.step})`, paint: palette.yellow };
   }
   if (describeMix(live.members) !== null) return { text: "mixed versions", paint: palette.yellow };
+  if (level === "warning") return { text: "fills up", paint: palette.yellow };
   return { text: "ok", paint: palette.green };
 }
 
@@ -116,7 +159,7 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
       `  ${palette.red(report.failure.kind)}: ${printable(report.failure.message)}`,
     ];
   }
-  const live = report.namespace;
+  const { namespace: live } = report;
   const total = totalOf(live);
   const isNamed = live.members.some(
     ({ library, storage }) => library !== undefined || storage !== undefined,
@@ -127,7 +170,7 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
     member.healthy ? formatCount(member.rows) : "–",
     member.healthy ? formatBytes(member.bytes) : "–",
     member.healthy ? formatShare(member.rows, total.rows) : "–",
-    ...(isNamed ? factCells(member) : []),
+    ...(isNamed ? factCells(member, bytesMaxOf(report)) : []),
     ...(isRemembered ? [describeMemory(member, now)] : []),
     member.healthy
       ? { text: `ok, ${formatCount(member.responseMs)} ms`, paint: palette.green }
@@ -165,16 +208,17 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
       ? [`  Tables without a table spec: ${live.undeclaredTables.map(printable).join(", ")}`]
       : []),
     ...disorderLines(live, now, palette),
+    ...capacityLines(report, palette),
     ...stateLines(live, palette),
     ...operationLines(live, now, palette),
   ];
 }
 
 /** As last known, also of a member that does not answer. */
-function factCells({ storage, library, schema }: MemberStatus): Cell[] {
+function factCells({ storage, library, schema }: MemberStatus, bytesMax: number): Cell[] {
   return [
     storage === undefined ? "–" : formatBytes(storage),
-    storage === undefined ? "–" : formatFill(fillOf({ storage })),
+    storage === undefined ? "–" : formatFill(fillOf({ storage }, bytesMax)),
     printable(library ?? "–"),
     printable(schema ?? "–"),
   ];
@@ -197,13 +241,43 @@ function disorderLines({ name, disorder }: LiveNamespace, now: number, palette: 
   ];
 }
 
+/** How full the fullest member is and will be, and how many shards would have room. */
+function capacityLines(report: LiveReport, palette: Palette): string[] {
+  const { namespace: live, capacity } = report;
+  const [fullest] = fullestMembers(live.members);
+  if (!fullest) return [];
+  const bytesMax = bytesMaxOf(report);
+  const fill = fillOf(fullest, bytesMax);
+  const level = levelOf(report);
+  const until = capacity === undefined ? null : describeForecast(capacity.forecast);
+  if (level === "none" && capacity?.forecast.kind !== "full") return [];
+  const { members } = live.layout;
+  const count = neededCount(fill, members.length, {
+    maxFill: capacity?.maxFill ?? DEFAULT_MAX_FILL,
+    countMax: SHARD_COUNT_MAX,
+  });
+  const room =
+    count === null
+      ? ""
+      : `; ${formatQuantity(count, "shard")} would be at ${formatFill(fillWith(fill, members.length, count))}`;
+  const text = printable(
+    `${fullest.name} is at ${formatFill(fill)} of ${formatBytes(bytesMax)}${until === null ? "" : `: ${until}`}${room}`,
+  );
+  return [
+    `  ${level === "none" ? text : paintOf(level, palette)(text)}`,
+    ...(level === "alert"
+      ? [
+          "  → delete rows or drop indexes there; then shard, or raise spec.count while there is room",
+        ]
+      : []),
+  ];
+}
+
 /** The faults of the members, each with the way out. */
 function stateLines(live: LiveNamespace, palette: Palette): string[] {
   const mix = describeMix(live.members);
-  const full = nearlyFull(live.members);
   return [
-    ...full.map((member) => `  ${palette.red(printable(describeFullness(member)))}`),
-    ...(full.length > 0 || endedFull(live)
+    ...(endedFull(live)
       ? [
           "  → delete rows or drop indexes there; then shard, or raise spec.count while there is room",
         ]

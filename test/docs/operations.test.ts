@@ -67,6 +67,7 @@ it("every metric has its row", () => {
       alerts: [],
       pullTasks: { count: 0, oldestDueAt: null },
       budget: null,
+      fullest: [],
       now: 0,
     },
     counters,

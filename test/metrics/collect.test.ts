@@ -27,6 +27,7 @@ function facts(changes: Partial<MetricFacts> = {}): MetricFacts {
     alerts: [],
     pullTasks: { count: 0, oldestDueAt: null },
     budget: null,
+    fullest: [],
     now: COUNTED_AT,
     ...changes,
   };
@@ -155,6 +156,24 @@ it("reads as one text", async () => {
         alerts: [failed],
         pullTasks: { count: 3, oldestDueAt: COUNTED_AT - 30_000 },
         budget: { limit: 5000, remaining: 4321, resetsAt: COUNTED_AT + MINUTE_MS },
+        fullest: [
+          {
+            name: "orders",
+            object: "ORDERS",
+            bytes: 8_700_000_000,
+            capacity: {
+              bytesMax: 10_000_000_000,
+              maxFill: 0.7,
+              forecast: { kind: "full", fromDays: 19.5, toDays: 24 },
+            },
+          },
+          {
+            name: "carts",
+            object: "CARTS",
+            bytes: 30_000_000,
+            capacity: { bytesMax: 50_000_000, maxFill: 0.7, forecast: { kind: "steady" } },
+          },
+        ],
       }),
       counters,
     ),

@@ -1,13 +1,7 @@
 /** Facts that members report about themselves: one version or several, and how full they are. */
 import { describe, expect, it } from "vitest";
 import type { MemberStatus } from "../../src/model/live.ts";
-import {
-  STORAGE_BYTES_MAX,
-  describeFullness,
-  describeMix,
-  endedFull,
-  nearlyFull,
-} from "../../src/model/member-states.ts";
+import { describeMix, endedFull } from "../../src/model/member-states.ts";
 import { hashOf, runningOperation, world } from "../support/state.ts";
 
 const operation = (changes: Parameters<typeof runningOperation>[2]) =>
@@ -63,19 +57,6 @@ describe("describeMix", () => {
 });
 
 describe("room", () => {
-  it("is said of members from 80 % on, fullest first", () => {
-    const members = [0.79, 0.8, 0.95].map((share, index) =>
-      member(`m${index}`, { storage: STORAGE_BYTES_MAX * share }),
-    );
-    expect(nearlyFull([...members, member("silent")]).map(({ name }) => name)).toEqual([
-      "m2",
-      "m1",
-    ]);
-    expect(describeFullness(members[2] as MemberStatus)).toMatch(
-      /^m2 stores .*, 95\.0 % of what an object may$/,
-    );
-  });
-
   it("is what ended the newest operation, until there is another", () => {
     const fault = { kind: "storageFull", message: "a has no room left" } as const;
     expect(endedFull({ operation: operation({ state: "failed", fault }) })).toBe(true);

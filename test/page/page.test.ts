@@ -2,6 +2,7 @@ import { Script } from "node:vm";
 
 import { describe, expect, it } from "vitest";
 
+import type { SizeHistory } from "../../src/model/size-history.ts";
 import type { Markup } from "../../src/page/html/markup.ts";
 import { toText } from "../../src/page/html/markup.ts";
 import { renderDocument } from "../../src/page/html/frame.ts";
@@ -38,6 +39,7 @@ import {
 } from "../support/page-states.ts";
 import { COUNTED_AT, hashOf, liveNamespace, rowsOf, world } from "../support/state.ts";
 
+const DAY_MS = 86_400_000;
 const GOLDEN = "../golden/page";
 const ASSETS = { stylesheet: "/assets/style.css", script: "/assets/script.js", build: "build" };
 
@@ -57,6 +59,23 @@ const disordered = [LOST, OUT_OF_STEP].map((live) =>
 const [lost, outOfStep] = disordered;
 const faulty = [FULL, MIXED].map((live) => view(live, { drifts: driftsOf(live) }));
 const [full, mixed] = faulty;
+
+/** A month of a member that grows, beside one that does not. */
+const SIZES: SizeHistory = {
+  points: Array.from({ length: 31 }, (_, day) => ({
+    at: COUNTED_AT - (30 - day) * DAY_MS,
+    bytes: 6_000_000_000 + day * 100_000_000,
+    total: 8_000_000_000 + day * 100_000_000,
+    epoch: 3,
+  })),
+  members: ["orders-shard-1", "orders-shard-0"].map((name, index) => ({
+    name,
+    points: Array.from({ length: 31 }, (_, day) => ({
+      at: COUNTED_AT - (30 - day) * DAY_MS,
+      bytes: index === 0 ? 6_000_000_000 + day * 100_000_000 : 2_000_000_000,
+    })),
+  })),
+};
 
 const pages: readonly (readonly [string, Markup])[] = [
   [
@@ -227,6 +246,20 @@ const pages: readonly (readonly [string, Markup])[] = [
     "namespace-out-of-step",
     renderNamespacePage(
       namespacePage(OUT_OF_STEP, { ...(outOfStep && { namespace: outOfStep }) }),
+      LINKS,
+    ),
+  ],
+  [
+    "namespace-storage",
+    renderNamespacePage(
+      namespacePage(FULL, {
+        capacity: {
+          bytesMax: 10_000_000_000,
+          maxFill: 0.7,
+          forecast: { kind: "full", fromDays: 8.1, toDays: 9.7 },
+        },
+        sizes: SIZES,
+      }),
       LINKS,
     ),
   ],

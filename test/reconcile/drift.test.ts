@@ -164,6 +164,21 @@ describe("members that fill up", () => {
     ]);
   });
 
+  it("say when it will be full, where sizes over time tell", async () => {
+    const world = open();
+    fill(world, 0.72);
+    world.live.edit("orders", { forecast: { kind: "full", fromDays: 19.2, toDays: 23.4 } });
+    await world.tick(2);
+    expect((await world.report()).drifts).toMatchObject([
+      { kind: "capacity", detail: `full in 19 to 24 days; ${one} stores 7.2 GB (72 %)` },
+    ]);
+    world.live.edit("orders", { forecast: { kind: "unknown" } });
+    await world.tick(2);
+    expect((await world.report()).drifts).toMatchObject([
+      { kind: "capacity", detail: `${one} stores 7.2 GB (72 %)` },
+    ]);
+  });
+
   it("go by policy.storageBytesMax, where an object may store less", async () => {
     const policy = { storageBytesMax: 50_000_000 };
     const world = new ReconcilerFixture({

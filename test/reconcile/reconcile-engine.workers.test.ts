@@ -1,5 +1,5 @@
 /** Reconciliation over the real engine: what only real objects can have lost. */
-import { runInDurableObject } from "cloudflare:test";
+import { runInDurableObject, SELF } from "cloudflare:test";
 import { expect, it } from "vitest";
 
 import type { NamespaceReport, Run } from "../../src/model/api.ts";
@@ -27,6 +27,13 @@ async function fill(name: string, things: number): Promise<void> {
 async function reconcileNow(environment: string): Promise<DriftReport> {
   await setTurns(environment, { checkAt: 0, auditAt: 0 });
   return reconcileReal(environment);
+}
+
+async function textOf(path: string): Promise<string> {
+  const response = await SELF.fetch(`https://shardctl.test${path}`, {
+    headers: { authorization: "Bearer apply-token" },
+  });
+  return response.text();
 }
 
 async function loseStorage(name: string): Promise<void> {
@@ -237,3 +244,46 @@ it("pauses an operation whose window closes, holds it over restarts of its root,
   });
   expect(data).toBe(181);
 }, 120_000);
+
+it("keeps the sizes that a tick sees, for the report, the page and the metrics", async () => {
+  await fill("re-sized", 40);
+  const declared = declareReal("re-sized", 2);
+  const spec = { ...declared, policy: { ...declared.policy, storageBytesMax: 1_000_000 } };
+  await applyReal("engine-sizes", [spec]);
+  await reconcileNow("engine-sizes");
+  const { body: report } = await call<NamespaceReport>(
+    "GET",
+    "/v1/namespaces/re-sized?object=REAL",
+  );
+  if (report.kind !== "live") throw new Error("re-sized cannot be read");
+  const storage = Math.max(...report.namespace.members.map((member) => member.storage ?? 0));
+  expect(report.capacity).toEqual({
+    bytesMax: 1_000_000,
+    maxFill: 0.7,
+    forecast: { kind: "unknown" },
+  });
+  expect(await textOf("/metrics")).toContain(
+    `shardctl_storage_bytes{namespace="re-sized",object="REAL"} ${storage}\n`,
+  );
+  // A month of growth, as if ticks had seen it.
+  const days = Array.from({ length: 30 }, (_, day) => [
+    Math.floor(Date.now() / 86_400_000) - 30 + day,
+    storage - (30 - day) * 2_000,
+    storage,
+    report.namespace.epoch,
+  ]);
+  await runInDurableObject(coordinatorStub(), (_instance, state) => {
+    state.storage.sql.exec(
+      "UPDATE sizeDays SET body = json_set(body, '$.days', json(?)) WHERE name = 're-sized'",
+      JSON.stringify(days),
+    );
+  });
+  const { body: later } = await call<NamespaceReport>("GET", "/v1/namespaces/re-sized?object=REAL");
+  const forecast = later.kind === "live" ? later.capacity?.forecast : undefined;
+  expect(forecast).toMatchObject({ kind: "full" });
+  const expected = (1_000_000 - storage) / 2_000;
+  expect(forecast?.kind === "full" && Math.abs(forecast.fromDays - expected)).toBeLessThan(3);
+  const page = await textOf("/namespaces/REAL/re-sized?environment=engine-sizes");
+  expect(page).toContain("of 1.0 MB: full in ");
+  expect(page).toContain('<polyline class="fullest"');
+});

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import type { Forecast } from "../../src/model/forecast.ts";
 import type { NamespaceReport, Run, RunAction } from "../../src/model/api.ts";
 import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import type { OperationStatus } from "../../src/model/operation.ts";
@@ -118,11 +119,41 @@ describe("renderStatus", () => {
     await expect(
       renderStatus([live({ members, operation: { ...running, waitsFor } })], { now }),
     ).toMatchFileSnapshot("../golden/render/status-states.txt");
-    expect(renderStatus([live({ members }), lost], { now })).toContain("storage full");
+    expect(renderStatus([live({ members }), lost], { now })).toContain("nearly full");
     const roomy = members.map((member) => ({ ...member, storage: 1 }));
     expect(renderStatus([live({ members: roomy, operation: null }), lost], { now })).toContain(
       "mixed versions",
     );
+  });
+
+  it("says how full the fullest member is, when it will be full, and what would have room", async () => {
+    const filled = (
+      name: string,
+      storage: number,
+      forecast: Forecast,
+      bytesMax = 10_000_000_000,
+    ) => {
+      const report = live({
+        name,
+        members: liveNamespace(orders).members.map((member, index) => ({
+          ...member,
+          storage: index === 1 ? storage : 90_000,
+        })),
+      });
+      return { ...report, capacity: { bytesMax, maxFill: 0.7, forecast } } as const;
+    };
+    const reports = [
+      filled("roomy", 2_000_000_000, { kind: "steady" }),
+      filled("growing", 5_000_000_000, { kind: "full", fromDays: 60.4, toDays: null }),
+      filled("filling", 7_200_000_000, { kind: "full", fromDays: 19.2, toDays: 23.8 }),
+      filled("small", 46_000_000, { kind: "unknown" }, 50_000_000),
+    ];
+    await expect(
+      [
+        renderStatus(reports, { now }),
+        ...reports.map((report) => renderStatus([report], { now })),
+      ].join("\n"),
+    ).toMatchFileSnapshot("../golden/render/status-capacity.txt");
   });
 
   it("writers 1: says that a namespace is out of step, and the way out", async () => {

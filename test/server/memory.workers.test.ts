@@ -67,7 +67,16 @@ async function undeclare(environment: string): Promise<void> {
 }
 
 /** Tables that have a row for each namespace that is remembered. */
-const TABLES = ["namespaces", "claims", "registries", "reconciledNames", "sights", "listedNames"];
+const TABLES = [
+  "namespaces",
+  "claims",
+  "registries",
+  "reconciledNames",
+  "sights",
+  "listedNames",
+  "sizeHours",
+  "sizeDays",
+];
 
 function planForget(name: string, object = "ORDERS") {
   return call<ForgetPlan>("GET", `/v1/namespaces/${name}/forget?object=${object}`, {
@@ -234,6 +243,11 @@ describe("forget", () => {
     await makePlan("memory-10b", [spec("m10-orders")]);
     await undeclare("memory-10");
     await emptied("m10-orders");
+    // As of objects that say how much they store, which these do not.
+    await sqlOf((sql) => {
+      sql.exec("INSERT INTO sizeHours VALUES ('ORDERS', 'm10-orders', 1, '[]')");
+      sql.exec("INSERT INTO sizeDays VALUES ('ORDERS', 'm10-orders', 1, '{}')");
+    });
     const plan = (await planForget("m10-orders")).body;
     expect(plan).toMatchObject({
       isKnown: true,

@@ -2,6 +2,7 @@
  * States of the status page for its golden files, built from rows by the same code that the Worker
  * uses.
  */
+import { STORAGE_BYTES_MAX } from "../../src/model/member-states.ts";
 import { disorderFault } from "../../src/reconcile/look/look-at.ts";
 import { withKnownLoss } from "../../src/model/disorder.ts";
 import { memberFaults } from "../../src/reconcile/look/find-faults.ts";
@@ -311,6 +312,8 @@ export function namespacePage(
     problem: null,
     runs: [],
     events: [],
+    capacity: { bytesMax: STORAGE_BYTES_MAX, maxFill: 0.7, forecast: { kind: "unknown" } },
+    sizes: { points: [], members: [] },
     ...changes,
   };
 }

@@ -31,7 +31,7 @@ export function definePlan(program: Command, perform: Perform): void {
     .description("Show the changes that would make live match the manifests. Changes nothing.")
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--exit-code", "exit with 2 when changes are pending, with 4 when a guard blocks them")
-    .option("--moves", "list what each change moves between which members")
+    .option("--moves", "list what each change moves between which members, and what they store")
     .option("--exact", "count every row, also of large namespaces: takes minutes")
     .option(
       "--github",

@@ -89,6 +89,11 @@ tbody th { font-weight: 600; }
 .bars .mean { stroke-dasharray: 1 4; }
 .bars .limit { stroke: var(--bad); stroke-dasharray: 7 4; }
 .bars.small line { stroke-width: 1; }
+.sizes { display: block; width: 100%; height: 12rem; background: var(--panel); border-bottom: 2px solid var(--quiet); }
+.sizes polyline, .sizes line { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.sizes .fullest { stroke: var(--bar); }
+.sizes .member { stroke: var(--bar-light); }
+.sizes .limit { stroke: var(--bad); stroke-dasharray: 7 4; }
 figure { margin: .75rem 0; }
 figcaption { margin-top: .4rem; font-size: .9375rem; }
 details { margin: .5rem 0; overflow-x: auto; }
@@ -124,5 +129,5 @@ progress::-moz-progress-bar { background: var(--bar); }
   .filters input[type=search] { flex: 1; min-width: 0; }
 }
 @media (prefers-reduced-motion: reduce) { progress::-webkit-progress-value { transition: none; } }
-@media (forced-colors: active) { .badge, article, .banner { border: 1px solid CanvasText; } .bars rect { fill: CanvasText; } }
+@media (forced-colors: active) { .badge, article, .banner { border: 1px solid CanvasText; } .bars rect { fill: CanvasText; } .sizes polyline, .sizes line { stroke: CanvasText; } }
 `;

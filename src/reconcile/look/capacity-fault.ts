@@ -14,6 +14,7 @@ import {
   fullestMembers,
   neededCount,
 } from "../../model/capacity.ts";
+import { describeForecast } from "../../model/forecast.ts";
 import { formatBytes, formatQuantity } from "../../model/figures.ts";
 import type { LiveNamespace, MemberStatus } from "../../model/live.ts";
 import { STORAGE_BYTES_MAX } from "../../model/member-states.ts";
@@ -38,7 +39,9 @@ export function capacityFault(live: LiveNamespace, { faults, spec }: Known): Fou
   const full = members.filter((member) => fillOf(member, bytesMax) >= maxFill);
   const named = full.length > 0 ? full : [fullest];
   const hidden = named.length - NAMES_MAX;
+  const until = live.forecast === undefined ? null : describeForecast(live.forecast);
   const details = [
+    ...(until === null ? [] : [until]),
     ...named.slice(0, NAMES_MAX).map((member) => describeFill(member, bytesMax)),
     ...(hidden > 0
       ? [`${formatQuantity(hidden, "more member")} above ${formatFill(maxFill)}`]

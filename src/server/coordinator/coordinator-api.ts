@@ -16,6 +16,7 @@ import type { PlanCalls } from "../../runs/plan-book.ts";
 import type { RunCalls } from "../../runs/run-book.ts";
 import type { StartCalls } from "../../runs/start-runs.ts";
 import type { AlarmCalls } from "./alarm-clock.ts";
+import type { CapacityCalls } from "./capacities.ts";
 import type { ObservationCalls } from "./observation.ts";
 import type { OnceCalls } from "./once-store.ts";
 import type { StateCalls } from "./state/state-book.ts";
@@ -27,6 +28,7 @@ export const COORDINATOR_NAME = "coordinator";
 /** Every call may be repeated: one that hit a restart is sent once more. */
 export interface CoordinatorApi {
   readonly alarm: AlarmCalls;
+  readonly capacities: CapacityCalls;
   readonly memory: MemoryCalls;
   readonly mergedPulls: MergeCalls;
   readonly observation: ObservationCalls;

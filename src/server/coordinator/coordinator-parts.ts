@@ -13,16 +13,20 @@
  * | `memory`         | what all of them remember of one namespace, and its end    |
  * | `state`          | all that the others store, as a file                       |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
+ * | `capacities`     | how full namespaces were, are and will be                  |
  * | `page`           | what the status page shows                                 |
  * | `scopes`         | what the scopes of tokens are compared with; `names` those |
  * |                  | of plans and runs                                          |
  * | `alarm`          | the one alarm that carries all of it on                    |
  */
 import { watchRegistries } from "../../live/watch-registries.ts";
+import { success } from "../../model/result.ts";
+import { SizesStore } from "../../history/sizes-store.ts";
 import type { Run } from "../../model/api.ts";
 import type { SetReader } from "../../manifest/read-set.ts";
 import type { GithubReader, GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
+import { Capacities } from "./capacities.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { CoordinatorApi } from "./coordinator-api.ts";
 import { Memory } from "./memory.ts";
@@ -140,7 +144,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     github: outside.githubReader,
     readSet: outside.readSet,
     liveAccess: (environment) =>
-      noteSights(liveAccess(), environment, { page, observation, reconciliation }),
+      noteSights(liveAccess(), environment, { page, observation, reconciliation, capacities }),
     reviews: reviewsStore,
     plans,
     policies,
@@ -153,8 +157,9 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     onTick: (state) => observation.noteTick(state),
     arm,
   });
+  const capacities = new Capacities(new SizesStore(storage.sql), reconciliation);
   const observation = new Observation(storage.sql, {
-    ...observed(outside, reconciliation, runs),
+    ...observed(outside, reconciliation, runs, capacities),
     onChange: arm,
   });
   const page = new PageFacts(storage.sql, {
@@ -173,7 +178,8 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   return {
     api: {
       alarm,
-      memory: new Memory({ storage, reconciliation, page, runs, observation }),
+      capacities,
+      memory: new Memory({ storage, reconciliation, page, runs, observation, capacities }),
       mergedPulls: new MergedPulls({ settings: followed, github: outside.githubReader }),
       observation,
       once,
@@ -211,8 +217,10 @@ function observed(
   { settings, github, githubReader }: Outside,
   reconciliation: Reconciliation,
   runs: RunBook,
+  capacities: Capacities,
 ): Omit<ObservationParts, "onChange"> {
   return {
+    fullest: (count) => capacities.fullest(count),
     settings,
     github,
     budget: () => githubReader()?.rateBudget() ?? null,
@@ -254,13 +262,14 @@ interface SightListeners {
   readonly page: Pick<PageFacts, "noteLive">;
   readonly observation: Pick<Observation, "noteLive">;
   readonly reconciliation: Pick<Reconciliation, "isFollowed">;
+  readonly capacities: Pick<Capacities, "note">;
 }
 
 /** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */
 function noteSights(
   liveAccess: LiveAccess,
   environment: string,
-  { page, observation, reconciliation }: SightListeners,
+  { page, observation, reconciliation, capacities }: SightListeners,
 ): LiveAccess {
   return {
     ...liveAccess,
@@ -276,7 +285,7 @@ function noteSights(
         (limit) => liveAccess.history(ref, limit),
         now,
       );
-      return described;
+      return success(capacities.note(described.value));
     },
   };
 }

@@ -9,6 +9,7 @@ import type { PageFacts } from "../../page/page-facts.ts";
 import type { MemoryCalls } from "../../reconcile/forget-namespace.ts";
 import type { Reconciliation } from "../../reconcile/reconciliation.ts";
 import type { RunBook } from "../../runs/run-book.ts";
+import type { Capacities } from "./capacities.ts";
 import type { Observation } from "./observation.ts";
 
 export interface MemoryParts {
@@ -20,6 +21,7 @@ export interface MemoryParts {
   readonly page: Pick<PageFacts, "forget">;
   readonly runs: Pick<RunBook, "active">;
   readonly observation: Pick<Observation, "record">;
+  readonly capacities: Pick<Capacities, "forget">;
 }
 
 export class Memory implements MemoryCalls {
@@ -59,7 +61,7 @@ export class Memory implements MemoryCalls {
   }
 
   forget(ref: NamespaceRef, only: string | null, by: string): boolean {
-    const { storage, reconciliation, page, observation } = this.#parts;
+    const { storage, reconciliation, page, observation, capacities } = this.#parts;
     return storage.transactionSync(() => {
       const known = this.known(ref, only);
       if (known === null || known.declaredIn.length > 0 || known.run !== null) return false;
@@ -71,6 +73,7 @@ export class Memory implements MemoryCalls {
       if (reconciliation.knowersOf(ref).length === 0) {
         reconciliation.registries.forget(ref);
         page.forget(ref);
+        capacities.forget(ref);
       }
       for (const environment of told)
         observation.record(forgetEvent(environment, ref, epoch, by, Date.now()));

@@ -30,7 +30,13 @@ import {
 import type { RunPolicies } from "../../runs/plan-book.ts";
 import { type ReadHistory, WatchedOperations } from "../../history/watched-operations.ts";
 import { logEvent, tickId } from "../../log.ts";
-import { collectMetrics, ENVIRONMENTS_MAX, type EnvironmentFacts } from "../../metrics/collect.ts";
+import {
+  collectMetrics,
+  ENVIRONMENTS_MAX,
+  type EnvironmentFacts,
+  type Filling,
+  FULLEST_MAX,
+} from "../../metrics/collect.ts";
 import { countAlert, countOperation, countRun, countTick } from "../../metrics/count.ts";
 import { CountersStore } from "../../metrics/counters-store.ts";
 import { beat, isBeating, type Heartbeat } from "../../metrics/heartbeat.ts";
@@ -61,6 +67,7 @@ export interface ObservationParts {
   readonly state: (environment: string) => EnvironmentState | null;
   readonly pause: () => Pause | null;
   readonly activeRuns: () => readonly Run[];
+  readonly fullest: (count: number) => readonly Filling[];
   readonly onChange: () => void;
 }
 
@@ -222,6 +229,7 @@ export class Observation implements ObservationCalls {
         alerts: this.alerts.list(),
         pullTasks: this.#pullTasks(),
         budget: this.#parts.budget(),
+        fullest: this.#parts.fullest(FULLEST_MAX),
         now: Date.now(),
       },
       this.#counters,

@@ -20,15 +20,14 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/namespaces", requireRole("read", "checked"), async (context) => {
     const { object, name, environment } = context.req.query();
     const refs = await chooseRefs(context, { object, name, environment });
-    const namespaces = await runBounded(refs, READS_MAX, (ref) =>
-      reportNamespace(context.var.liveAccess, ref),
-    );
-    return context.json<NamespaceList>({ namespaces });
+    return context.json<NamespaceList>({ namespaces: await reportNamespaces(context, refs) });
   });
 
   api.get("/v1/namespaces/:name", requireRole("read", "namespace"), async (context) => {
     const ref = await resolveRef(context, context.req.param("name"));
-    return context.json<NamespaceReport>(await reportNamespace(context.var.liveAccess, ref));
+    const [report] = await reportNamespaces(context, [ref]);
+    if (!report) throw new Error("One namespace is asked for, and none is reported");
+    return context.json<NamespaceReport>(report);
   });
 
   api.get("/v1/namespaces/:name/history", requireRole("read", "namespace"), async (context) => {
@@ -53,6 +52,21 @@ function unread({ kind, message }: LiveFailure): RefusedRequest {
     kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict",
     message,
   );
+}
+
+async function reportNamespaces(
+  context: ApiContext,
+  refs: readonly NamespaceRef[],
+): Promise<NamespaceReport[]> {
+  const { liveAccess, coordinator } = context.var;
+  const [reports, capacities] = await Promise.all([
+    runBounded(refs, READS_MAX, (ref) => reportNamespace(liveAccess, ref)),
+    coordinator.capacities.capacities(refs),
+  ]);
+  return reports.map((report, index) => {
+    const capacity = capacities[index];
+    return report.kind === "live" && capacity ? { ...report, capacity } : report;
+  });
 }
 
 async function reportNamespace(

@@ -155,6 +155,12 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
   const operations = (await history).map(viewOperation);
   const ids = [...new Set(operations.flatMap(({ run }) => run ?? []))];
   const { spec } = known;
+  const ref = { object, name };
+  const [[capacity], sizes] = await Promise.all([
+    coordinator.capacities.capacities([ref]),
+    coordinator.capacities.history(ref),
+  ]);
+  if (!capacity) throw new Error("One namespace is asked for, and none is answered");
   const main = renderNamespacePage(
     {
       ...known,
@@ -165,6 +171,8 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
       members: looked?.live ? listMembers(looked.live.members) : known.members,
       history: operations,
       problem: facts.problem,
+      capacity,
+      sizes,
       // A run may be about other namespaces, too.
       runs: ids.length === 0 || !scope.isWholeEnvironment ? [] : await coordinator.page.runs(ids),
     },

@@ -154,9 +154,9 @@ export class Admission {
    * The answer to the caller for an error of its method: a row refused for its key has an owner.
    */
   explain(error: unknown): unknown {
-    const refusal = explainWrongKey(error, (key) => this.#owner(key));
-    if (refusal !== null) this.#refusedWriteAt = this.#member.runtime.now();
-    return refusal ?? error;
+    const wrongKey = explainWrongKey(error, (key) => this.#owner(key));
+    if (wrongKey !== null) this.#refusedWriteAt = this.#member.runtime.now();
+    return wrongKey ?? error;
   }
 
   /**

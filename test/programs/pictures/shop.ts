@@ -2,6 +2,7 @@
  * The shop whose status page the documents show: what its namespaces hold, what runs, what drifts,
  * and what happened this morning.
  */
+import { STORAGE_BYTES_MAX } from "../../../src/model/member-states.ts";
 import type { NamespaceCondition } from "../../../src/model/drift.ts";
 import type { HistoryEvent } from "../../../src/model/event.ts";
 import type { Layout } from "../../../src/model/layout/layout.ts";
@@ -188,6 +189,8 @@ export function openShop(now: number): Shop {
       problem: null,
       runs,
       events: events_.filter(({ namespace }) => namespace === from.name),
+      capacity: { bytesMax: STORAGE_BYTES_MAX, maxFill: 0.7, forecast: { kind: "unknown" } },
+      sizes: { points: [], members: [] },
       ...changes,
     };
   };

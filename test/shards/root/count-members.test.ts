@@ -56,7 +56,11 @@ it("reads every row when that is asked for, without a count before", async () =>
 });
 
 it("tells how far a member is that is still counting, and nothing of one that does not answer", async () => {
-  const failing = (error: Error): Ask => (() => Promise.reject(error)) as unknown as Ask;
+  const failing = (error: Error): Ask => {
+    return async () => {
+      throw error;
+    };
+  };
   const counting = stillCounting("a is still counting its rows (4000 so far)", 4_000);
   expect((await countMember({ ask: failing(counting), runtime }, "a")).status).toMatchObject({
     healthy: false,

@@ -3,6 +3,7 @@ import { toKey, type Key, type KeyInput } from "../../../src/model/layout/key.ts
 import type { Layout } from "../../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../../src/model/layout/partitioners.ts";
+import type { Forecast } from "../../../src/model/forecast.ts";
 import type { MemberStatus, NamespaceRef } from "../../../src/model/live.ts";
 import type { Disorder, RepairPlan } from "../../../src/model/repair.ts";
 
@@ -37,6 +38,8 @@ export interface MemoryNamespace extends NamespaceRef {
       Pick<MemberStatus, "library" | "schema" | "storage" | "refusedWriteAt" | "counting">
     >
   >;
+  /** As the coordinator adds it, which knows sizes over time. */
+  readonly forecast?: Forecast;
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;
   readonly disorder?: Disorder | null;

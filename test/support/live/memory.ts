@@ -157,6 +157,7 @@ function describe(state: State, partitioners: Partitioners, now: number): LiveNa
     layout: namespace.layout,
     epoch: namespace.epoch,
     operation: newestOperation(state),
+    ...(namespace.forecast ? { forecast: namespace.forecast } : {}),
     ...(namespace.disorder ? { disorder: namespace.disorder } : {}),
     members: state.members,
     tables: [{ name: "things", role: "keyed" }],

@@ -148,6 +148,8 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   tasks: "the next scan of pull requests finds what is to be done",
   taskAttempts: "the same",
   sights: "the status page asks again",
+  sizeHours: "sizes over time begin again: a forecast needs a day",
+  sizeDays: "the same",
   listedNames: "follows reconciledNames by triggers",
   appliedPolicies:
     "whether another policy was applied since, the file cannot tell: a plan shows it as new",
