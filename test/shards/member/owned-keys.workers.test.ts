@@ -297,6 +297,77 @@ describe("writers 2: by hash, of a table with", () => {
   });
 });
 
+describe("writers 2: a key that other statements of the class lead to", () => {
+  it.each<[string, string, string]>([
+    [
+      "a trigger that changes the key of a new row",
+      "CREATE TRIGGER leads AFTER INSERT ON items WHEN NEW.id = 'x' BEGIN UPDATE items SET region = '$other' WHERE id = NEW.id; END",
+      "INSERT INTO items (id, region) VALUES ('x', '$mine')",
+    ],
+    [
+      "a trigger of an undeclared table that inserts",
+      "CREATE TABLE inbox (id TEXT, region TEXT); CREATE TRIGGER leads AFTER INSERT ON inbox BEGIN INSERT INTO items (id, region) VALUES (NEW.id, NEW.region); END",
+      "INSERT INTO inbox VALUES ('x', '$other')",
+    ],
+    [
+      "a view whose trigger inserts",
+      "CREATE VIEW shown AS SELECT id, region FROM items; CREATE TRIGGER leads INSTEAD OF INSERT ON shown BEGIN INSERT INTO items (id, region) VALUES (NEW.id, NEW.region); END",
+      "INSERT INTO shown VALUES ('x', '$other')",
+    ],
+    [
+      "a view whose trigger updates",
+      "CREATE VIEW shown AS SELECT id, region FROM items; CREATE TRIGGER leads INSTEAD OF UPDATE ON shown BEGIN UPDATE items SET region = NEW.region WHERE id = OLD.id; END",
+      "UPDATE shown SET region = '$other' WHERE id = 'old'",
+    ],
+    [
+      "an update from another table",
+      "CREATE TABLE moves (id TEXT, region TEXT); INSERT INTO moves VALUES ('old', '$other')",
+      "UPDATE items SET region = moves.region FROM moves WHERE moves.id = items.id",
+    ],
+    [
+      "an update of the key that another constraint replaces rows for",
+      "CREATE UNIQUE INDEX one_n ON items (n) WHERE n > 100",
+      "UPDATE OR REPLACE items SET region = '$other', n = 101 WHERE id = 'old'",
+    ],
+    [
+      "an upsert from a select",
+      "CREATE TABLE moves (id TEXT, region TEXT); INSERT INTO moves VALUES ('old', '$other')",
+      "INSERT INTO items (id, region) SELECT id, '$mine' FROM moves WHERE true ON CONFLICT (id) DO UPDATE SET region = (SELECT region FROM moves)",
+    ],
+    [
+      "a write of a CTE that returns",
+      "SELECT 1",
+      "WITH a (id, region) AS (VALUES ('x', '$other')) INSERT INTO items (id, region) SELECT * FROM a RETURNING id",
+    ],
+    [
+      "the same key in another case",
+      "SELECT 1",
+      "UPDATE items SET region = upper(region) WHERE id = 'old'",
+    ],
+    [
+      "a key that becomes bytes",
+      "SELECT 1",
+      "UPDATE items SET region = CAST(region AS BLOB) WHERE id = 'old'",
+    ],
+  ])("%s is refused, and nothing is written", async (what, schema, statement) => {
+    const name = `keys~hash-led-${what.replaceAll(/\W/g, "-")}`;
+    const namespace = new TestNamespace<Cases>(CASES, name);
+    const router = connect<Cases>(CASES, name);
+    const values = REGIONS.map((region, index) => `('seed-${index}', '${region}')`).join(", ");
+    await namespace.sql(name, `INSERT INTO items (id, region) VALUES ${values}`);
+    await namespace.toHash("region", 3);
+    const { mine, other, member } = pick((await namespace.live()).layout);
+    const fit = (text: string): string =>
+      text.replaceAll("$other", other).replaceAll("$mine", mine);
+    await router.at(mine).write("INSERT INTO items (id, region) VALUES ('old', ?)", mine);
+    await namespace.sql(member, fit(schema));
+    const before = await namespace.exactRows(member, "items");
+    const reason = await refusal(router.at(mine).write(fit(statement)));
+    expect(reason).toMatchObject({ kind: "wrongKey", retryable: false });
+    expect(await namespace.exactRows(member, "items")).toEqual(before);
+  });
+});
+
 describe("writers 2: a constructor", () => {
   it("writes what it likes at every start of a member", async () => {
     for (const order of ["field", "after"] as const) {
