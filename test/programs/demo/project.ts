@@ -2,7 +2,7 @@
  * The demo's project: a copy of `manifests/cities.yaml` with a config, in `.shardctl/demo`, fresh
  * for each run.
  */
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -11,6 +11,8 @@ import { say } from "./say.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url).href);
 const MANIFEST = "manifests/cities.yaml";
+/** So that writers get through while rows move, though all objects share one thread here. */
+const POLICY = "  policy: { rowsPerSecondMax: 20000 }\n";
 const CONFIG = "apiVersion: shardctl.dev/v1\nkind: Config\nmanifests: manifests\n";
 
 export interface DemoProject {
@@ -24,7 +26,8 @@ export async function makeProject(): Promise<DemoProject> {
   await refuseSecond(folder);
   await rm(folder, { recursive: true, force: true });
   await mkdir(join(folder, "manifests"), { recursive: true });
-  await cp(join(ROOT, MANIFEST), join(folder, MANIFEST));
+  const manifest = await readFile(join(ROOT, MANIFEST), "utf8");
+  await writeFile(join(folder, MANIFEST), `${manifest.trimEnd()}\n${POLICY}`);
   await writeFile(join(folder, "shardctl.yaml"), CONFIG);
   return { folder, shown: relative(process.cwd(), folder) };
 }
@@ -56,7 +59,6 @@ export async function editManifest(
 ): Promise<void> {
   const path = join(project.folder, MANIFEST);
   const lines = (await readFile(path, "utf8")).split("\n");
-  say(`${MANIFEST}:`);
   let replaced = 0;
   const edited = lines.flatMap((line) => {
     if (line.includes(before)) {
@@ -72,5 +74,4 @@ export async function editManifest(
   if (replaced !== 1)
     throw new Error(`${MANIFEST} has '${before}' ${replaced} times, and the demo edits it once`);
   await writeFile(path, edited.join("\n"));
-  say("");
 }

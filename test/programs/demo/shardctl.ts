@@ -1,8 +1,9 @@
 /**
- * Runs the CLI as a user would: prints the command, lets it write to the demo's own terminal, and
+ * Runs the CLI as a user would: prints the command and what it writes, without its empty lines, and
  * checks its exit code.
  */
 import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import pc from "picocolors";
@@ -19,12 +20,16 @@ export async function runShardctl(
   say(pc.bold(`$ shardctl ${argv.join(" ")}`));
   const child = spawn(process.execPath, [MAIN, ...argv], {
     cwd,
-    env: cliEnvironment(),
-    stdio: "inherit",
+    env: { ...cliEnvironment(), ...(process.stdout.isTTY && { FORCE_COLOR: "1" }) },
+    stdio: ["ignore", "pipe", "pipe"],
   });
+  for (const input of [child.stdout, child.stderr])
+    createInterface({ input }).on("line", (line) => {
+      if (line.trim() !== "") say(line);
+    });
   const exitCode = await new Promise<number>((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) =>
+    child.once("close", (code, signal) =>
       code === null ? reject(new Error(`shardctl was ended by ${signal}`)) : resolve(code),
     );
   });
@@ -34,7 +39,6 @@ export async function runShardctl(
     );
   }
   if (exitCode !== 0) say(pc.dim(`(exit code ${exitCode})`));
-  say("");
   return exitCode;
 }
 

@@ -4,7 +4,7 @@
  */
 import { canonicalText } from "./canonical-text.ts";
 import type { City } from "./cities.ts";
-import { openProgress, say } from "./say.ts";
+import { openProgress } from "./say.ts";
 
 const PATH = "/data/CITIES/cities/things";
 const BATCH_CITIES = 5_000;
@@ -29,10 +29,18 @@ export async function loadCities(endpoint: string, cities: readonly City[]): Pro
   }
 }
 
+/** @throws Error when it was not acknowledged. */
+export async function putThing(endpoint: string, { id, record }: City): Promise<void> {
+  await request(endpoint + PATH, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify([{ id, data: record }]),
+  });
+}
+
 /** Throws unless the runtime holds exactly the cities, each once and byte for byte. */
 export async function verifyCities(endpoint: string, cities: readonly City[]): Promise<void> {
   const expected = new Map(cities.map(({ id, record }) => [id, canonicalText(record)]));
-  const progress = openProgress("Reading cities back", cities.length);
   const mistakes: string[] = [];
   const seen = new Set<string>();
   let read = 0;
@@ -44,7 +52,6 @@ export async function verifyCities(endpoint: string, cities: readonly City[]): P
     if (text === undefined) mistakes.push(`${thing.id} is no city of the file`);
     else if (text !== canonicalText(thing.data))
       mistakes.push(`${thing.id} is ${canonicalText(thing.data)}, was ${text}`);
-    if (read % BATCH_CITIES === 0 || read === cities.length) progress.update(read);
   }
   for (const { id } of cities) if (!seen.has(id)) mistakes.push(`${id} is missing`);
   if (mistakes.length > 0) {
@@ -52,9 +59,6 @@ export async function verifyCities(endpoint: string, cities: readonly City[]): P
       `${mistakes.length} mistakes, the first of them: ${mistakes.slice(0, MISTAKES_SHOWN).join("; ")}`,
     );
   }
-  say(
-    `${read.toLocaleString("en-US")} of ${cities.length.toLocaleString("en-US")} cities are there, each once, each byte for byte as in the file.`,
-  );
 }
 
 async function* readThings(endpoint: string): AsyncGenerator<Thing> {
