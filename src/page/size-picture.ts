@@ -34,7 +34,7 @@ export function sizeSection(
       ? "Dark: the fullest at each time; light: the fullest members of today. Dashed line: the most that one may store."
       : "Dashed line: the most that one may store.";
   return markup`<section id="sizes" aria-labelledby="sizes-title"><h2 id="sizes-title">Storage</h2>
-<p>${said}. <span class="quiet">All members together: ${formatBytes(last.total)}, seen ${moment(last.at)}.</span></p>
+<p>${said}. <span class="quiet">The namespace as a whole: ${formatBytes(last.total)}, seen ${moment(last.at)}.</span></p>
 <figure>${picture(points, members, bytesMax, said)}<figcaption>${describeSpan(points)} <span class="quiet">${legend}</span></figcaption></figure>
 ${sizeTable(points, members, bytesMax, name)}</section>`;
 }
@@ -86,7 +86,7 @@ function sizeTable(
     return markup`<tr role="row"><th scope="row" role="rowheader">${member.name}</th>${cells.map((cell) => markup`<td role="cell">${cell}</td>`)}</tr>`;
   });
   const heads = ["Member", "Storage today", "Fill", "A week ago", "A month ago"];
-  return markup`<details><summary>${members.length === 1 ? "The picture as a table" : `The ${formatQuantity(members.length, "fullest member")} as a table`}</summary>
+  return markup`<details><summary>${members.length === 1 ? "Its sizes as a table" : `The ${formatQuantity(members.length, "fullest member")} as a table`}</summary>
 <table class="figures" role="table"><caption>Storage of ${name} over time</caption><thead role="rowgroup"><tr role="row">${heads.map((head) => markup`<th scope="col" role="columnheader">${head}</th>`)}</tr></thead>
 <tbody role="rowgroup">${rows}</tbody></table></details>`;
 }
