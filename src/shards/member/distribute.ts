@@ -26,7 +26,9 @@ import type { Span } from "./fence-posts.ts";
 import { GROUPS, type Tally, addTally, clusteringOf, emptyTally } from "./sampling-error.ts";
 
 /** Rows of one slice: each passes through JavaScript. */
-const SLICE_ROWS = 2_000;
+const SLICE_ROWS = 1_500;
+/** Of a sample, whose rows lie far apart. */
+const SAMPLED_SLICE_ROWS = 1_000;
 /** Longest wait: the caller's own is 120 s. Reading continues, and the next who asks finds it. */
 const WAIT_MS_MAX = 100_000;
 /** How long what was found later than that is kept in memory. */
@@ -200,7 +202,7 @@ function* slicesOf(
     const weight = rows.length < wanted ? 1 : span.rows / wanted;
     places.push({ rows, weight, group: index % GROUPS });
     count += rows.length;
-    if (count < SLICE_ROWS) continue;
+    if (count < SAMPLED_SLICE_ROWS) continue;
     yield { found: tallied(places), read: count, isWhole: true };
     places = [];
     count = 0;

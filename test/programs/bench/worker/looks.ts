@@ -66,8 +66,11 @@ export async function measureLooks(
   return found as Record<(typeof LOOKS)[number], Looked>;
 }
 
-/** Starts the operation, and waits until it copies: the runtime ends after that. */
-async function prepareOnly(env: BenchEnv, args: OperateArgs): Promise<void> {
+/**
+ * Starts the operation, and waits until it copies: the runtime ends after that. Gives when it was
+ * last seen before, in milliseconds since the Unix epoch.
+ */
+async function prepareOnly(env: BenchEnv, args: OperateArgs): Promise<number> {
   const { binding, namespace, kind, to, policy } = args;
   const live = await askRoot(env, binding, namespace, {
     kind: "describe",
@@ -86,12 +89,14 @@ async function prepareOnly(env: BenchEnv, args: OperateArgs): Promise<void> {
       refuseEmpty: false,
     },
   });
+  let preparedAt = Date.now();
   for (;;) {
     const { state, step } = await askRoot(env, binding, namespace, {
       kind: "operation",
       id: started.id,
     });
-    if (state !== "running" || step !== "prepare") break;
+    if (state !== "running" || step !== "prepare") return preparedAt;
+    preparedAt = Date.now();
     await sleep(POLL_MS);
   }
 }
@@ -103,13 +108,16 @@ async function callMeanwhile(
 ): Promise<Looked> {
   const stop = { isStopped: false };
   const calling = callSteadily(env, binding, namespace, everyMs, stop);
-  const startedAt = performance.now();
+  const startedAt = Date.now();
+  let endedAt: number;
   try {
-    await look();
+    const until = await look();
+    endedAt = typeof until === "number" ? until : Date.now();
   } finally {
     stop.isStopped = true;
   }
-  return { waits: await calling, durationMs: performance.now() - startedAt };
+  const waits = (await calling).filter(({ to }) => to <= endedAt).map(({ from, to }) => to - from);
+  return { waits, durationMs: endedAt - startedAt };
 }
 
 async function callSteadily(
@@ -118,18 +126,18 @@ async function callSteadily(
   namespace: string,
   everyMs: number,
   stop: { readonly isStopped: boolean },
-): Promise<number[]> {
-  const waits: number[] = [];
-  let due = performance.now();
+): Promise<{ readonly from: number; readonly to: number }[]> {
+  const calls: { readonly from: number; readonly to: number }[] = [];
+  let from = Date.now();
   while (!stop.isStopped) {
     await env[binding].getByName(namespace).nameHere();
-    const now = performance.now();
-    waits.push(now - due);
+    const to = Date.now();
+    calls.push({ from, to });
     // A caller that was held up is not behind afterwards: its next call is due after a pause.
-    due = now + everyMs;
+    from = to + everyMs;
     await sleep(everyMs);
   }
-  return waits;
+  return calls;
 }
 
 function sleep(delayMs: number): Promise<void> {
