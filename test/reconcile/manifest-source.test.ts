@@ -41,6 +41,7 @@ class Place {
   death: Death = null;
   readonly #sql = openNodeSql();
   readonly #world = new ReconcilerFixture({ live: [], specs: [] });
+  #kill: (nothing: null) => void = () => undefined;
   #commits = 0;
   #text = "";
   #env: EnvironmentState = newEnvironmentState("production");
@@ -70,9 +71,9 @@ class Place {
     );
     const ports = { ...this.#world.ports(), manifests: source, now: () => this.now };
     const reading = adoptManifests(this.#env, ports);
-    const isKilled = this.death === "the Worker is killed";
-    const killed = new Promise<null>((resolve) => setTimeout(() => resolve(null), 20));
-    const env = await (isKilled ? Promise.race([reading, killed]) : reading);
+    // Only a tick that comes to read the manifests dies of it.
+    const killed = new Promise<null>((resolve) => (this.#kill = resolve));
+    const env = await Promise.race([reading, killed]);
     if (env !== null) this.#env = { ...env, pass: { ...env.pass, number: env.pass.number + 1 } };
     return this.#env;
   }
@@ -89,7 +90,10 @@ class Place {
     return (request) => {
       this.reads++;
       if (this.death === "no answer") return Promise.reject(new NoAnswer("it died of it"));
-      if (this.death === "the Worker is killed") return new Promise(() => undefined);
+      if (this.death === "the Worker is killed") {
+        this.#kill(null);
+        return new Promise(() => undefined);
+      }
       return Promise.resolve(readSet(request));
     };
   }
