@@ -5,6 +5,8 @@
  * Proves at the end that every city and every acknowledged write is there, byte for byte, once.
  * Exits with 0 only then.
  */
+import { fileURLToPath } from "node:url";
+
 import { EXIT } from "../../../src/cli/exit-codes.ts";
 import { readCities } from "./cities.ts";
 import { CUTOVER, killIn } from "./kill.ts";
@@ -18,6 +20,7 @@ import { startWriters, type Written } from "./writers.ts";
 const keep = process.argv.includes("--keep");
 /** Of the cities, each so manyth is loaded. */
 const EVERY = 5;
+const CLI = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url).href);
 
 const runtimes: DemoRuntime[] = [];
 let isProved = false;
@@ -98,8 +101,7 @@ function proofLines(loaded: number, written: Written, kills: readonly (string | 
 
 async function stayUp(up: DemoRuntime, folder: string): Promise<void> {
   say(`\nThe runtime stays up at ${up.endpoint}. Look around in a second terminal:`);
-  say(`  cd ${folder}`);
-  say("  npx shardctl status");
+  say(`  (cd ${folder} && node ${CLI} status)`);
   say(`  curl '${up.endpoint}/data/CITIES/cities/things?limit=3'`);
   say("Ctrl-C stops it.");
   await up.ended;
